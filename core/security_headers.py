@@ -1,0 +1,91 @@
+"""What every response carries: a strict Content-Security-Policy, compression, and long-lived fingerprinted assets.
+
+Nothing of a page is inline and nothing comes from elsewhere; `img-src data:` is there for the small pictures inside
+Bootstrap's own stylesheet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+from flask import Flask, Response, current_app, request, url_for
+from flask_compress import Compress
+
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' data:",
+    "font-src": "'self'",
+    "connect-src": "'self'",
+    "form-action": "'self'",
+    "frame-ancestors": "'none'",
+    "base-uri": "'none'",
+}
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+YEAR = "public, max-age=31536000, immutable"
+
+
+def policy(form_targets: tuple[str, ...] = ()) -> str:
+    """The policy as one header; `form_targets` are origins a form may redirect to (a payment page)."""
+    parts = dict(POLICY)
+    parts["form-action"] = " ".join((parts["form-action"], *form_targets))
+    return "; ".join(f"{name} {value}" for name, value in parts.items())
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, _modified_ns: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def asset(filename: str, endpoint: str = "static") -> str:
+    """The URL of a static file with a fingerprint of its content, so that it may be cached for a year.
+
+    `endpoint='bootstrap.static'` serves a file of Bootstrap-Flask.
+    """
+    owner = current_app.blueprints[endpoint.split(".")[0]] if "." in endpoint else current_app
+    folder = owner.static_folder
+    assert folder is not None
+    path = Path(folder) / filename
+    try:
+        return url_for(endpoint, filename=filename, v=_digest(path, path.stat().st_mtime_ns))
+    except FileNotFoundError:
+        return url_for(endpoint, filename=filename)
+
+
+def _decorate(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Content-Security-Policy", policy(tuple(current_app.config["CSP_FORM_TARGETS"])))
+    if request.is_secure:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+    if (request.endpoint or "").endswith("static"):
+        if "v" in request.args and response.status_code == 200:
+            response.headers["Cache-Control"] = YEAR
+    elif response.mimetype == "text/html" and "Cache-Control" not in response.headers:
+        response.headers["Cache-Control"] = "no-store"  # money on a shared computer must not come back after signing out
+    return response
+
+
+def init_app(app: Flask) -> None:
+    """Add the headers, compression and the `asset()` helper; `CSP_FORM_TARGETS` lists extra form redirect origins."""
+    app.config.setdefault("CSP_FORM_TARGETS", ())
+    app.config.setdefault("COMPRESS_MIN_SIZE", 800)
+    app.config.setdefault("COMPRESS_ALGORITHM", ["br", "gzip"])
+    app.config.setdefault("COMPRESS_BR_LEVEL", 5)
+    app.config.setdefault(
+        "COMPRESS_MIMETYPES",
+        ["text/html", "text/css", "text/javascript", "application/javascript", "application/json", "image/svg+xml", "text/csv"],
+    )
+    Compress(app)
+    app.after_request(_decorate)
+    app.jinja_env.globals["asset"] = asset
