@@ -7,9 +7,9 @@ import binascii
 import datetime as dt
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from flask_babel import gettext as _
 from sqlalchemy import Select, tuple_
@@ -17,6 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.errors import Invalid
 
+T = TypeVar("T")
 LIMIT_DEFAULT = 20
 LIMIT_MAX = 200
 
@@ -28,7 +29,7 @@ class BadCursor(Invalid):
 
 
 @dataclass(frozen=True)
-class Page[T]:
+class Page(Generic[T]):
     """Rows, and the cursor of the next page, or `None` at the end."""
 
     items: list[T]
@@ -54,7 +55,7 @@ def encode(values: Sequence[object]) -> str:
 
 def decode(cursor: str, count: int) -> list[Any]:
     """The `count` sort values of a cursor. Raises BadCursor."""
-    read = {"t": dt.datetime.fromisoformat, "d": dt.date.fromisoformat, "u": uuid.UUID, "v": lambda value: value}
+    read: dict[str, Callable[[Any], Any]] = {"t": dt.datetime.fromisoformat, "d": dt.date.fromisoformat, "u": uuid.UUID, "v": lambda value: value}
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         values = [read[kind](value) for kind, value in json.loads(raw)]
@@ -70,9 +71,9 @@ def bounded(limit: int | None) -> int:
     return max(1, min(LIMIT_MAX, limit or LIMIT_DEFAULT))
 
 
-def keyset[T](
+def keyset(
     session: Session,
-    statement: Select[tuple[T]],
+    statement: Select[Any],
     columns: Sequence[InstrumentedAttribute[Any]],
     after: str | None = None,
     limit: int | None = None,
@@ -88,7 +89,7 @@ def keyset[T](
         row = tuple_(*columns)
         statement = statement.where(row < bound if descending else row > bound)
     ordered = statement.order_by(*(c.desc() if descending else c.asc() for c in columns)).limit(size + 1)
-    found = list(session.scalars(ordered))
+    found: list[T] = list(session.scalars(ordered))
     items = found[:size]
     more = encode([getattr(items[-1], column.key) for column in columns]) if len(found) > size else None
     return Page(items, more)
