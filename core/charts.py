@@ -19,6 +19,7 @@ from core.formats import MISSING, compact, number
 MAX_SERIES = 5
 LABELS_ON_PHONES = 4
 LABELS_MAX = 12
+PLOT_PX = 560
 Format = Callable[[float], str]
 
 
@@ -180,16 +181,21 @@ def _table(first: str, labels: Sequence[str], series: Mapping[str, Sequence[floa
 
 
 def _x_marks(labels: Sequence[str], centre: Callable[[int], float]) -> tuple[Mark, ...]:
-    """At most twelve labels, of which a phone shows about four."""
-    every = max(1, math.ceil(len(labels) / LABELS_MAX))
+    """As many labels as fit a column of some 560 pixels (twelve at most), of which a phone shows about four."""
+    room = max(LABELS_ON_PHONES, min(LABELS_MAX, PLOT_PX // (16 + max((_pixels(text) for text in labels), default=0))))
+    every = max(1, math.ceil(len(labels) / room))
     shown = list(range(0, len(labels), every))
     coarse = max(1, math.ceil(len(shown) / LABELS_ON_PHONES))
     return tuple(Mark(centre(i), labels[i], minor=n % coarse != 0) for n, i in enumerate(shown))
 
 
+def _pixels(text: str) -> int:
+    """The width of a 12 px text, roughly: a Chinese letter counts as two."""
+    return sum(13 if ord(c) > 0x2E80 else 7 for c in text)
+
+
 def _axis_width(marks: Sequence[Mark]) -> int:
-    """Pixels for the widest label: a Chinese letter counts as two."""
-    return max(12 + sum(13 if ord(c) > 0x2E80 else 7 for c in mark.text) for mark in marks)
+    return max(8 + _pixels(mark.text) for mark in marks)
 
 
 def bar_chart(
@@ -320,11 +326,11 @@ def waterfall(
         levels.append(levels[-1] + value)
     top, bottom = max(levels), min(levels)
     span = (top - bottom) or 1
-    room = 22
-    scale = _scale(bottom, bottom + span, height - 2 * room)
+    above, below = 22, 2
+    scale = _scale(bottom, bottom + span, height - above - below)
 
     def y(value: float) -> float:
-        return scale(value) + room
+        return scale(value) + above
 
     slot = 100 / (len(steps) + 1)
     drawn: list[Step] = []
