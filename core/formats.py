@@ -8,6 +8,7 @@ full-width tilde, and `--` for what is missing: a missing figure is never shown 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -16,6 +17,7 @@ from flask import Flask
 from flask_babel import get_locale, get_timezone
 from markupsafe import Markup
 
+DATED = re.compile(r"\d{4}-\d{2}-\d{2}( \d{2}:\d{2}(:\d{2})?)?")
 MISSING = "--"
 MINUS = "\u2212"
 RANGE = " \uff5e "
@@ -144,6 +146,11 @@ def or_missing(value: object) -> object:
     return MISSING if value is None or value == "" else value
 
 
+def dated(value: object) -> bool:
+    """Whether a text is a day or an instant as printed here; such cells do not wrap."""
+    return isinstance(value, str) and DATED.fullmatch(value) is not None
+
+
 def html_attrs(attrs: Mapping[str, object]) -> Markup:
     """HTML attributes of a macro's keyword arguments: `data_open=1` becomes `data-open="1"`, `True` a bare attribute.
 
@@ -196,4 +203,5 @@ def init_app(app: Flask) -> None:
         html_attrs=html_attrs,
         error_items=error_items,
     )
+    app.jinja_env.tests["dated"] = dated
     app.jinja_env.globals.update(date_range=date_range, money_of=money_of, compact_money=compact_money, MISSING=MISSING)

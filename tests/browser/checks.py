@@ -1,0 +1,246 @@
+"""What every page must hold in a real browser; page tests call `check_page` for each language, theme and width.
+
+    with browser() as chromium:
+        for view in VIEWS:
+            assert check_page(chromium, f"{base}/wallet", view) == []
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from axe_playwright_python.sync_playwright import Axe
+from flask import Flask
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from werkzeug.serving import make_server
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+WEIGHT_LIMIT, HTML_LIMIT, REQUEST_LIMIT, SHIFT_LIMIT = 100_000, 40_000, 8, 0.02
+
+COLLECT = """
+window.__violations = [];
+document.addEventListener("securitypolicyviolation", e => window.__violations.push(e.violatedDirective + " " + e.blockedURI + " " + e.sourceFile));
+window.__shift = 0;
+new PerformanceObserver(list => { for (const e of list.getEntries()) if (!e.hadRecentInput) window.__shift += e.value; })
+  .observe({type: "layout-shift", buffered: true});
+"""
+SMALL_TARGETS = """
+() => [...document.querySelectorAll("a[href], button, input, select, textarea, summary")].filter(e => {
+  const r = e.getBoundingClientRect(), s = getComputedStyle(e);
+  if (!r.width || !r.height || s.visibility === "hidden" || e.closest(".skip-link") || e.matches(":disabled")) return false;
+  if (!e.checkVisibility({contentVisibilityAuto: true})) return false;
+  const box = e.closest("label")?.getBoundingClientRect() ?? r;
+  const inSentence = s.display === "inline" && e.closest("p, li, dd, dt, td, caption, label, .note");
+  return !inSentence && (Math.max(r.height, box.height) < 23.9 || Math.max(r.width, box.width) < 23.9);
+}).map(e => e.outerHTML.slice(0, 120))
+"""
+UNNAMED_SCROLLERS = """
+() => [...document.querySelectorAll("body *")].filter(e => {
+  const s = getComputedStyle(e);
+  return /(auto|scroll)/.test(s.overflowX + s.overflowY) && (e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1)
+    && !e.matches("textarea, select, dialog") && !(e.tabIndex >= 0 && (e.getAttribute("aria-label") || e.getAttribute("aria-labelledby")));
+}).map(e => e.outerHTML.slice(0, 120))
+"""
+WIDE = """
+() => [...document.querySelectorAll("body *")].filter(e => {
+  const r = e.getBoundingClientRect();
+  if (r.right <= innerWidth + 1 || !r.width) return false;
+  for (let p = e.parentElement; p; p = p.parentElement) if (getComputedStyle(p).overflowX !== "visible") return false;
+  return true;
+}).slice(0, 3).map(e => e.outerHTML.slice(0, 120))
+"""
+CHARTS = """
+() => [...document.querySelectorAll("figure.chart")].filter(f =>
+  !f.querySelector("[role=img][aria-label]")?.getAttribute("aria-label").trim() || !f.querySelector("table tbody tr")
+).map(f => f.id || f.outerHTML.slice(0, 80))
+"""
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to look at a page."""
+
+    lang: str = "zh"
+    scheme: str = "light"
+    width: int = 1280
+
+    @property
+    def name(self) -> str:
+        return f"{self.lang}-{self.scheme}-{self.width}"
+
+
+VIEWS = [View(lang, scheme, width) for lang in ("zh", "en") for scheme in ("light", "dark") for width in (360, 1280)]
+
+
+@dataclass
+class Seen:
+    """What a page did while it loaded."""
+
+    console: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def serve(app: Flask) -> Iterator[str]:
+    """The application on a free local port; yields its base address."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        try:
+            yield chromium
+        finally:
+            chromium.close()
+
+
+def new_context(chromium: Browser, view: View, cookies: list[Any] | None = None, **options: Any) -> BrowserContext:
+    """A browser context for a view, with the listeners that the checks read."""
+    scheme: Any = view.scheme
+    context = chromium.new_context(
+        viewport={"width": view.width, "height": 900}, color_scheme=scheme, locale="zh-CN" if view.lang == "zh" else "en-GB", **options
+    )
+    if options.get("java_script_enabled", True):
+        context.add_init_script(COLLECT)
+    if cookies:
+        context.add_cookies(cookies)
+    return context
+
+
+def open_page(context: BrowserContext, url: str) -> tuple[Page, Seen]:
+    """Load a page and note its console messages and requests."""
+    page, seen = context.new_page(), Seen()
+    page.on("console", lambda message: seen.console.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: seen.console.append(f"error: {error}"))
+    page.on("request", lambda request: seen.requests.append(request.url))
+    page.goto(url, wait_until="load")
+    return page, seen
+
+
+def axe_violations(page: Page) -> list[str]:
+    """Rule and place of every axe violation of WCAG 2.0–2.2 A/AA and best practice."""
+    result = Axe().run(page, options={"runOnly": {"type": "tag", "values": AXE_RULES}})
+    return [
+        f"axe {rule['id']}: {node['target']} {node.get('failureSummary', '')[:160]}"
+        for rule in result.response["violations"]
+        for node in rule["nodes"]
+    ]
+
+
+def inline_code(html: str) -> list[str]:
+    """Styles, scripts and handlers inside the HTML, which the policy would drop silently."""
+    patterns = {
+        "style attribute": r"<[^>]+\sstyle\s*=",
+        "style element": r"<style[\s>]",
+        "inline script": r"<script(?![^>]*\ssrc=)[^>]*>",
+        "handler": r"<[^>]+\son[a-z]+\s*=",
+        "javascript link": r"href\s*=\s*[\"']javascript:",
+    }
+    return [f"{name}: {match.group(0)[:80]}" for name, pattern in patterns.items() for match in re.finditer(pattern, html, re.I)]
+
+
+def structure_faults(page: Page, lang: str) -> list[str]:
+    """Headings, the filled button, language, skip link, and labels of charts."""
+    faults = []
+    if (count := page.locator("h1").count()) != 1:
+        faults.append(f"{count} h1 elements")
+    if (filled := page.locator(".btn-primary:visible").count()) > 1:
+        faults.append(f"{filled} filled buttons")
+    if not str(page.get_attribute("html", "lang")).startswith(lang):
+        faults.append(f"lang is {page.get_attribute('html', 'lang')}, not {lang}")
+    first = page.evaluate("() => document.querySelector('a[href], button, input, summary')?.className")
+    if first != "skip-link":
+        faults.append(f"the first control is {first!r}, not the skip link")
+    faults += [f"chart without label or data table: {chart}" for chart in page.evaluate(CHARTS)]
+    return faults
+
+
+def overflow_faults(page: Page, widths: tuple[int, ...] = (360, 320)) -> list[str]:
+    """Elements wider than the window, and scrollers that have no name or cannot be focused."""
+    before, faults = page.viewport_size, []
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": 800})
+        wide, window = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        if wide > window:
+            faults.append(f"{wide}px wide at {width}px: {page.evaluate(WIDE)}")
+        faults += [f"unnamed scroller at {width}px: {place}" for place in page.evaluate(UNNAMED_SCROLLERS)]
+    if before:
+        page.set_viewport_size(before)
+    return faults
+
+
+def outside_requests(seen: Seen, base: str) -> list[str]:
+    """Requests to another host."""
+    host = urlsplit(base).netloc
+    return [url for url in seen.requests if urlsplit(url).scheme in {"http", "https", "ws", "wss"} and urlsplit(url).netloc != host]
+
+
+def weight_faults(page: Page, url: str, html: str) -> list[str]:
+    """Bytes, requests and layout shift of the page as loaded."""
+    sizes = page.evaluate(
+        "() => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')].map(e => e.encodedBodySize)"
+    )
+    faults = []
+    if sum(sizes) > WEIGHT_LIMIT:
+        faults.append(f"{sum(sizes)} bytes compressed")
+    if len(sizes) > REQUEST_LIMIT:
+        faults.append(f"{len(sizes)} requests")
+    if len(html.encode()) > HTML_LIMIT:
+        faults.append(f"{len(html.encode())} bytes of HTML at {url}")
+    if (shift := page.evaluate("window.__shift")) >= SHIFT_LIMIT:
+        faults.append(f"layout shift {shift:.3f}")
+    return faults
+
+
+def check_page(
+    chromium: Browser,
+    url: str,
+    view: View,
+    cookies: list[Any] | None = None,
+    shots: Path | None = None,
+    weigh: bool = True,
+    expected_console: str | None = None,
+) -> list[str]:
+    """Every fault of a page in one view; an empty list is a pass. `expected_console` is a pattern to ignore (a 404's own message)."""
+    context = new_context(chromium, view, cookies)
+    try:
+        address = f"{url}{'&' if '?' in url else '?'}lang={view.lang}"
+        page, seen = open_page(context, address)
+        html = page.evaluate("fetch(location.href).then(r => r.text())") if "post" not in url else page.content()
+        faults = [f"inline {fault}" for fault in inline_code(html)]
+        faults += structure_faults(page, view.lang)
+        faults += [f"small target: {place}" for place in page.evaluate(SMALL_TARGETS)]
+        if weigh:
+            faults += weight_faults(page, url, html)
+        faults += [f"policy: {text}" for text in page.evaluate("window.__violations")]
+        faults += axe_violations(page)
+        if view.width < 600:
+            faults += overflow_faults(page)
+        faults += [f"console: {text}" for text in seen.console if not (expected_console and re.search(expected_console, text))]
+        faults += [f"outside: {text}" for text in outside_requests(seen, url)]
+        if shots is not None:
+            shots.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=shots / f"{urlsplit(url).path.strip('/').replace('/', '-') or 'home'}-{view.name}.png", full_page=True)
+        return faults
+    finally:
+        context.close()

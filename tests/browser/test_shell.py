@@ -1,0 +1,115 @@
+"""The shell and every macro, on the gallery page, in a real browser."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser import checks
+from tests.browser.gallery import create_gallery
+
+pytestmark = pytest.mark.skipif(not os.path.exists(checks.CHROMIUM), reason="no Chromium here")
+
+
+@pytest.fixture(scope="module")
+def base() -> Iterator[str]:
+    with checks.serve(create_gallery()) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with checks.browser() as running:
+        yield running
+
+
+@pytest.mark.parametrize("view", checks.VIEWS, ids=lambda view: view.name)
+def test_gallery_holds_every_check(chromium: Browser, base: str, view: checks.View) -> None:
+    faults = checks.check_page(chromium, base + "/", view, weigh=False)
+    assert faults == []
+
+
+@pytest.mark.parametrize("query", ["?errors=1", "?flash=1"])
+def test_states_of_the_gallery(chromium: Browser, base: str, query: str) -> None:
+    assert checks.check_page(chromium, base + "/" + query, checks.View("zh", "dark", 360), weigh=False) == []
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 429, 500])
+def test_error_pages(chromium: Browser, base: str, status: int) -> None:
+    for view in (checks.View("zh", "light", 360), checks.View("en", "dark", 1280)):
+        faults = checks.check_page(chromium, f"{base}/error/{status}", view, expected_console=str(status))
+        assert faults == []
+
+
+def test_a_broken_page_fails(chromium: Browser) -> None:
+    """The checks themselves work: a page with known faults is caught by each of them."""
+    app = create_gallery()
+    bad = '<html lang="en"><h1>A</h1><h1>B</h1><img src="/x.png"><p style="width:900px">x</p><script>1</script><button class="btn-primary">a</button>'
+    app.add_url_rule("/broken", "broken", lambda: bad)
+    with checks.serve(app) as address:
+        text = " ".join(checks.check_page(chromium, address + "/broken", checks.View("zh", "light", 360)))
+    for fault in ("axe image-alt", "2 h1", "style attribute", "inline script", "lang is en", "policy:", "console:", "skip link"):
+        assert fault in text, f"{fault} not found in {text}"
+
+
+def test_failed_form_focuses_the_summary_and_links_to_fields(chromium: Browser, base: str) -> None:
+    context = checks.new_context(chromium, checks.View("zh", "light", 1280))
+    page, _seen = checks.open_page(context, base + "/?errors=1&lang=zh")
+    assert page.title().startswith("错误：")
+    assert page.evaluate("document.activeElement.className") == "error-summary"
+    page.locator(".error-summary a").first.click()
+    assert page.evaluate("document.activeElement.id") == "f-amount"
+    assert page.input_value("#f-amount") == "50"
+    context.close()
+
+
+def test_dialog_returns_the_focus(chromium: Browser, base: str) -> None:
+    context = checks.new_context(chromium, checks.View("en", "light", 1280))
+    page, _seen = checks.open_page(context, base + "/?lang=en")
+    page.locator("[data-open=d1]").focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#d1").is_visible()
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.dataset.open") == "d1"
+    context.close()
+
+
+def test_list_keys_and_double_submit(chromium: Browser, base: str) -> None:
+    context = checks.new_context(chromium, checks.View("en", "light", 1280))
+    page, _seen = checks.open_page(context, base + "/?lang=en")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    assert page.evaluate("document.activeElement.textContent") == "TU-2026-0001"
+    page.keyboard.press("k")
+    assert page.evaluate("document.activeElement.textContent") == "TU-2026-0000"
+    posts: list[str] = []
+    page.on("request", lambda request: posts.append(request.url) if request.method == "POST" else None)
+    page.route("**/*", lambda route: route.abort() if route.request.method == "POST" else route.continue_())
+    page.evaluate("() => { const b = document.querySelector('form.sheet [type=submit]'); b.click(); b.click(); }")
+    page.wait_for_timeout(200)
+    assert len(posts) == 1
+    context.close()
+
+
+def test_skip_link_comes_first_and_focus_is_visible(chromium: Browser, base: str) -> None:
+    context = checks.new_context(chromium, checks.View("zh", "light", 1280))
+    page, _seen = checks.open_page(context, base + "/?lang=zh")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip-link"
+    for _step in range(12):
+        page.keyboard.press("Tab")
+        width = page.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineWidth)")
+        assert width >= 2, page.evaluate("document.activeElement.outerHTML.slice(0, 100)")
+    context.close()
+
+
+def test_pages_print_without_navigation(chromium: Browser, base: str) -> None:
+    context = checks.new_context(chromium, checks.View("zh", "light", 1280))
+    page, _seen = checks.open_page(context, base + "/?lang=zh")
+    page.emulate_media(media="print")
+    assert not page.locator(".shell").is_visible() and not page.locator(".filters").is_visible()
+    assert page.locator("h1").is_visible() and page.locator("table").first.is_visible()
+    context.close()
