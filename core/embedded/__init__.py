@@ -1,0 +1,1 @@
+"""The servers that come with the product, for a machine on which nothing is configured."""

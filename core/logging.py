@@ -1,0 +1,69 @@
+"""Structured logs: one JSON object a line, each with the id of the request or job it belongs to.
+
+Everything goes to stdout; errors go to stderr as well, so that a terminal shows them while stdout is a file.
+"""
+
+import logging
+import re
+import sys
+import time
+import uuid
+
+import structlog
+from flask import Flask, Response, g, request
+
+REQUEST_ID = "X-Request-ID"
+_SANE = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_QUIET = ("/healthz", "/readyz", "/static/", "/bootstrap/")
+
+log = structlog.stdlib.get_logger("backoffice")
+
+
+def configure(level: int = logging.INFO) -> None:
+    """Send structlog and the standard library's logging through one JSON formatter."""
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer(ensure_ascii=False)],
+    )
+    everything = logging.StreamHandler(sys.stdout)
+    errors = logging.StreamHandler(sys.stderr)
+    errors.setLevel(logging.ERROR)
+    for handler in (everything, errors):
+        handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [everything, errors]
+    root.setLevel(level)
+
+
+def init_app(app: Flask) -> None:
+    """Give every request an id (the caller's `X-Request-ID` where it is sane), return it, and log one line per request."""
+
+    @app.before_request
+    def begin() -> None:
+        given = request.headers.get(REQUEST_ID, "")
+        g.request_id = given if _SANE.fullmatch(given) else uuid.uuid4().hex
+        g.request_started = time.perf_counter()
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        if "request_id" in g:
+            response.headers[REQUEST_ID] = g.request_id
+            if not request.path.startswith(_QUIET):
+                took_ms = round((time.perf_counter() - g.request_started) * 1000, 1)
+                log.info("request", method=request.method, path=request.path, status=response.status_code, took_ms=took_ms)
+        return response

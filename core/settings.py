@@ -1,0 +1,149 @@
+"""Everything that can be configured, read once from the environment and checked at once.
+
+Secrets come from the environment only. When services are embedded, the supervisor makes the secrets once, keeps them
+under `var/` and hands them down in the environment of the processes it starts.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+Value = TypeVar("Value")
+
+TRUE = frozenset({"1", "true", "yes", "on"})
+FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+class SettingsError(Exception):
+    """One line for the person who configures: the variable and what is wrong with it. It never shows a secret."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One configuration of the product. `database_url` is the app's own login, `migration_database_url` the owner's."""
+
+    database_url: str
+    migration_database_url: str
+    redis_url: str
+    stripe_api_key: str
+    stripe_webhook_secret: str
+    secret_key: str
+    stripe_api_base: str | None = None  # None: Stripe itself
+    stripe_publishable_key: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    web_concurrency: int = 2
+    threads: int = 4
+    workers: int = 1
+    var_dir: Path = Path("var")
+    demo: bool = False
+    base_url: str = "http://127.0.0.1:8000"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Read and check the environment. Raises SettingsError naming the first variable that is missing or wrong."""
+        port = port_of(environ)
+        host = environ.get("HOST") or "127.0.0.1"
+        database = read(environ, "DATABASE_URL", database_url)
+        return cls(
+            database_url=database,
+            migration_database_url=read(environ, "MIGRATION_DATABASE_URL", database_url, default=database),
+            redis_url=read(environ, "REDIS_URL", redis_url),
+            stripe_api_key=read(environ, "STRIPE_API_KEY", _secret(8)),
+            stripe_webhook_secret=read(environ, "STRIPE_WEBHOOK_SECRET", _secret(8)),
+            stripe_api_base=read(environ, "STRIPE_API_BASE", http_url, default=None),
+            stripe_publishable_key=environ.get("STRIPE_PUBLISHABLE_KEY", ""),
+            secret_key=read(environ, "SECRET_KEY", _secret(32)),
+            host=host,
+            port=port,
+            web_concurrency=read(environ, "WEB_CONCURRENCY", whole(1, 256), default=2),
+            threads=read(environ, "WEB_THREADS", whole(1, 256), default=4),
+            workers=read(environ, "WORKERS", whole(1, 64), default=1),
+            var_dir=var_dir_of(environ),
+            demo=read(environ, "BACKOFFICE_DEMO", flag, default=False),
+            base_url=read(environ, "BASE_URL", http_url, default=f"http://127.0.0.1:{port}"),
+        )
+
+
+def port_of(environ: Mapping[str, str]) -> int:
+    return read(environ, "PORT", whole(1, 65535), default=8000)
+
+
+def var_dir_of(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("BACKOFFICE_VAR") or "var").absolute()
+
+
+_MISSING = object()
+
+
+def read(environ: Mapping[str, str], name: str, parse: Callable[[str], Value], default: Value | object = _MISSING) -> Value:
+    """The parsed variable, or `default` where it is unset or empty. Raises SettingsError, which names the variable."""
+    text = environ.get(name, "").strip()
+    if not text:
+        if default is _MISSING:
+            raise SettingsError(f"{name} is not set (`make run` sets it; for one command: python -m core.supervisor exec COMMAND)")
+        return default  # type: ignore[return-value]
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise SettingsError(f"{name} {error}") from None
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """A parser of whole numbers in a range."""
+
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}, not {text!r}")
+        return int(text)
+
+    return parse
+
+
+def flag(text: str) -> bool:
+    lowered = text.lower()
+    if lowered not in TRUE | FALSE:
+        raise ValueError(f"must be 1 or 0, not {text!r}")
+    return lowered in TRUE
+
+
+def database_url(text: str) -> str:
+    """A PostgreSQL URL with the driver we use: `postgres://` and `postgresql://` become `postgresql+psycopg://`."""
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
+        raise ValueError("must look like postgresql://user:password@host:5432/database")
+    try:
+        parts = urlsplit("postgresql://" + rest)
+        named = parts.path.strip("/") or "dbname=" in parts.query
+        _ = parts.port
+    except ValueError:
+        raise ValueError("must look like postgresql://user:password@host:5432/database") from None
+    if not named:
+        raise ValueError("must name a database: postgresql://user:password@host:5432/database")
+    return "postgresql+psycopg://" + rest
+
+
+def redis_url(text: str) -> str:
+    if text.partition("://")[0] not in {"redis", "rediss", "unix"} or "://" not in text:
+        raise ValueError("must look like redis://host:6379/0")
+    return text
+
+
+def http_url(text: str) -> str:
+    """An absolute http(s) URL without its last slash."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise ValueError(f"must be an http:// or https:// address, not {text!r}")
+    return text.rstrip("/")
+
+
+def _secret(least: int) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if len(text) < least:
+            raise ValueError(f"must have at least {least} characters")
+        return text
+
+    return parse
