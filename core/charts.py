@@ -147,7 +147,7 @@ def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
     After Heckbert, "Nice numbers for graph labels", Graphics Gems (1990).
     """
     low, high = min(low, 0.0), max(high, 0.0)
-    if high == low:
+    if high - low < 1e-6:
         high = low + 1
     raw = (high - low) / count
     power: float = 10.0 ** math.floor(math.log10(raw))
@@ -174,9 +174,7 @@ def _text(value: float | None, fmt: Format) -> str:
 
 
 def _table(first: str, labels: Sequence[str], series: Mapping[str, Sequence[float | None]], fmt: Format) -> Table:
-    rows = tuple(
-        (label, *(_text(values[i], fmt) for values in series.values())) for i, label in enumerate(labels)
-    )
+    rows = tuple((label, *(_text(values[i], fmt) for values in series.values())) for i, label in enumerate(labels))
     return Table((first, *series), rows)
 
 
@@ -238,9 +236,19 @@ def bar_chart(
             bars.append(Bar(round(left, 3), round(wide, 3), round(top, 2), round(bottom - top, 2), n, f"{name} · {series_name}: {fmt(value)}"))
     marks = tuple(Mark(round(y(tick), 2), axis_fmt(tick)) for tick in ticks)
     return Chart(
-        "bar", label, title, height, _table(first_column, labels, series, fmt), names,
-        marks, _x_marks(labels, lambda i: round(slot * (i + 0.5), 3)), round(y(0), 2), tuple(bars), (), _axis_width(marks),
-    )  # fmt: skip
+        "bar",
+        label,
+        title,
+        height,
+        _table(first_column, labels, series, fmt),
+        names,
+        marks,
+        _x_marks(labels, lambda i: round(slot * (i + 0.5), 3)),
+        round(y(0), 2),
+        tuple(bars),
+        (),
+        _axis_width(marks),
+    )
 
 
 def _scale(low: float, high: float, height: int) -> Callable[[float], float]:
@@ -287,9 +295,19 @@ def line_chart(
     lines = tuple(Line(n, name, _runs(values, x, y), _last(values, x, y)) for n, (name, values) in enumerate(series.items(), 1))
     marks = tuple(Mark(round(y(tick), 2), axis_fmt(tick)) for tick in ticks)
     return Chart(
-        "line", label, title, height, _table(first_column, labels, series, fmt), tuple(series),
-        marks, _x_marks(labels, lambda i: round(x(i), 3)), round(y(0), 2), (), lines, _axis_width(marks),
-    )  # fmt: skip
+        "line",
+        label,
+        title,
+        height,
+        _table(first_column, labels, series, fmt),
+        tuple(series),
+        marks,
+        _x_marks(labels, lambda i: round(x(i), 3)),
+        round(y(0), 2),
+        (),
+        lines,
+        _axis_width(marks),
+    )
 
 
 def sparkline(values: Sequence[float | None], *, label: str, width: int = 96, height: int = 24) -> Spark:
@@ -343,11 +361,18 @@ def waterfall(
         kind = "total" if total else "up" if value >= 0 else "down"
         drawn.append(
             Step(
-                name, fmt(value) if total else show(value), kind,
-                round(slot * i + slot * 0.14, 3), round(slot * 0.72, 3), round(y(high), 2), round(max(y(low) - y(high), 1), 2),
-                round(y(high) - 6, 2), round(y(end), 2),
-                round((low - bottom) / span * 100, 3), round(max((high - low) / span * 100, 0.6), 3),
-            )  # fmt: skip
+                name,
+                fmt(value) if total else show(value),
+                kind,
+                round(slot * i + slot * 0.14, 3),
+                round(slot * 0.72, 3),
+                round(y(high), 2),
+                round(max(y(low) - y(high), 1), 2),
+                round(y(high) - 6, 2),
+                round(y(end), 2),
+                round((low - bottom) / span * 100, 3),
+                round(max((high - low) / span * 100, 0.6), 3),
+            )
         )
     table = Table((first_column, value_column), tuple((step.label, step.text) for step in drawn))
     return Waterfall(label, title, height, tuple(drawn), round(y(0), 2), table)
@@ -375,9 +400,13 @@ def heat_map(
         return HeatCell(fmt(value), max(0, min(4, int((value - floor) / span * 5))))
 
     return HeatMap(
-        label, corner, tuple(columns), tuple((name, tuple(cell(v) for v in values)) for name, values in rows.items()),
-        _text(floor, fmt), _text(ceiling, fmt),
-    )  # fmt: skip
+        label,
+        corner,
+        tuple(columns),
+        tuple((name, tuple(cell(v) for v in values)) for name, values in rows.items()),
+        _text(floor, fmt),
+        _text(ceiling, fmt),
+    )
 
 
 def numeric(columns: Sequence[str]) -> list[tuple[str, str]]:
@@ -387,6 +416,4 @@ def numeric(columns: Sequence[str]) -> list[tuple[str, str]]:
 
 def init_app(app: Flask) -> None:
     """Make the chart functions callable in templates (pages normally compute them in Python)."""
-    app.jinja_env.globals.update(
-        bar_chart=bar_chart, line_chart=line_chart, sparkline=sparkline, waterfall=waterfall, heat_map=heat_map, numeric=numeric
-    )
+    app.jinja_env.globals.update(bar_chart=bar_chart, line_chart=line_chart, sparkline=sparkline, waterfall=waterfall, heat_map=heat_map, numeric=numeric)

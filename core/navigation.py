@@ -85,10 +85,7 @@ def navigation(role: str | None, current: str | None = None, badges: dict[str, i
     if here not in {item.endpoint for item in items}:
         siblings = [item.endpoint for item in items if item.endpoint.split(".")[0] == here.split(".")[0]]
         here = siblings[0] if len(siblings) == 1 else ""
-    return [
-        NavLink(url_for(item.endpoint), item.label, item.icon, item.endpoint == here, (badges or {}).get(item.endpoint, 0))
-        for item in items
-    ]
+    return [NavLink(url_for(item.endpoint), item.label, item.icon, item.endpoint == here, (badges or {}).get(item.endpoint, 0)) for item in items]
 
 
 def url_if(endpoint: str, **values: object) -> str | None:

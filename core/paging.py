@@ -77,6 +77,7 @@ def keyset(
     columns: Sequence[InstrumentedAttribute[Any]],
     after: str | None = None,
     limit: int | None = None,
+    *,
     descending: bool = True,
 ) -> Page[T]:
     """One page of entities ordered by `columns`, all in one direction; the last column must make the order unique.

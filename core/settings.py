@@ -6,7 +6,7 @@ under `var/` and hands them down in the environment of the processes it starts.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -42,6 +42,19 @@ class Settings:
     demo: bool = False
     base_url: str = "http://127.0.0.1:8000"
 
+    # Thresholds: each may be set by an environment variable of its name in capitals.
+    session_days: int = 14
+    sign_in_per_minute: int = 10
+    api_per_minute: int = 600_000
+    top_up_min_minor: int = 1_00
+    top_up_max_minor: int = 10_000_000_00
+    top_up_check_minutes: int = 2  # when the sweep asks Stripe about a pending top-up
+    renewal_retry_hours: int = 24
+    past_due_grace_days: int = 14  # unpaid for longer: the subscription ends
+    offer_days: int = 30
+    event_batch_max: int = 5_000
+    active_window_days: int = 28
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """Read and check the environment. Raises SettingsError naming the first variable that is missing or wrong."""
@@ -65,7 +78,13 @@ class Settings:
             var_dir=var_dir_of(environ),
             demo=read(environ, "BACKOFFICE_DEMO", flag, default=False),
             base_url=read(environ, "BASE_URL", http_url, default=f"http://127.0.0.1:{port}"),
+            **{name: read(environ, name.upper(), whole(0, 10**12), default=default) for name, default in THRESHOLDS.items()},
         )
+
+
+_FIRST_THRESHOLD = "session_days"
+_NAMES = [f.name for f in fields(Settings)]
+THRESHOLDS: dict[str, int] = {f.name: f.default for f in fields(Settings)[_NAMES.index(_FIRST_THRESHOLD) :]}  # type: ignore[misc]
 
 
 def port_of(environ: Mapping[str, str]) -> int:

@@ -1,8 +1,8 @@
 """What every page must hold in a real browser; page tests call `check_page` for each language, theme and width.
 
-    with browser() as chromium:
-        for view in VIEWS:
-            assert check_page(chromium, f"{base}/wallet", view) == []
+with browser() as chromium:
+    for view in VIEWS:
+        assert check_page(chromium, f"{base}/wallet", view) == []
 """
 
 from __future__ import annotations
@@ -140,11 +140,7 @@ def open_page(context: BrowserContext, url: str) -> tuple[Page, Seen]:
 def axe_violations(page: Page) -> list[str]:
     """Rule and place of every axe violation of WCAG 2.0–2.2 A/AA and best practice."""
     result = Axe().run(page, options={"runOnly": {"type": "tag", "values": AXE_RULES}})
-    return [
-        f"axe {rule['id']}: {node['target']} {node.get('failureSummary', '')[:160]}"
-        for rule in result.response["violations"]
-        for node in rule["nodes"]
-    ]
+    return [f"axe {rule['id']}: {node['target']} {node.get('failureSummary', '')[:160]}" for rule in result.response["violations"] for node in rule["nodes"]]
 
 
 def inline_code(html: str) -> list[str]:
@@ -197,9 +193,7 @@ def outside_requests(seen: Seen, base: str) -> list[str]:
 
 def weight_faults(page: Page, url: str, html: str) -> list[str]:
     """Bytes, requests and layout shift of the page as loaded."""
-    sizes = page.evaluate(
-        "() => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')].map(e => e.encodedBodySize)"
-    )
+    sizes = page.evaluate("() => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')].map(e => e.encodedBodySize)")
     faults = []
     if sum(sizes) > WEIGHT_LIMIT:
         faults.append(f"{sum(sizes)} bytes compressed")

@@ -27,7 +27,9 @@ def _charts() -> dict[str, object]:
     return {
         "bar": charts.bar_chart(MONTHS, {"Paid": paid, "Bonus": bonus}, label="Top-ups rose in 2026", title="Top-ups", fmt=yuan, axis_fmt=short),
         "five": charts.bar_chart(MONTHS[:6], {k: v[:6] for k, v in five.items()}, label="Five product lines", title="By line", fmt=yuan, axis_fmt=short),
-        "line": charts.line_chart(MONTHS, {"A": [3, 5, 4, None, 8, 9, 12, 11, 14, 13, 15, 18], "B": [2, 2, 3, 3, 4, 4, 5, 5, 6, 7, 7, 8]}, label="Use grew", title="Weekly use"),
+        "line": charts.line_chart(
+            MONTHS, {"A": [3, 5, 4, None, 8, 9, 12, 11, 14, 13, 15, 18], "B": [2, 2, 3, 3, 4, 4, 5, 5, 6, 7, 7, 8]}, label="Use grew", title="Weekly use",
+        ),
         "fall": charts.waterfall(
             [("Opening", 128_400_000), ("Topped up", 41_200_000), ("Used", -36_750_000), ("Refunded", -1_200_000), ("Expired", -350_000)],
             label="Prepaid money rose", title="Roll-forward", fmt=yuan, signed_fmt=lambda v: formats.signed_money(round(v), "CNY"),
@@ -68,13 +70,17 @@ def create_gallery() -> Flask:
             flash("Saved.", "success")
         errors = {"amount": ["Enter an amount of at least ¥100.00."], "method": ["Choose a way to pay."]} if request.args.get("errors") else None
         listing = SimpleNamespace(name_zh="发票自动录入", name_en="Invoice entry robot")
-        return render_template("gallery.html", errors=errors, at=AT, listing=listing, c=_charts(), nav_current="wallet.show_wallet", nav_badges={"team.list_users": 3})
+        return render_template(
+            "gallery.html", errors=errors, at=AT, listing=listing, c=_charts(), nav_current="wallet.show_wallet", nav_badges={"team.list_users": 3}
+        )
 
     @app.get("/error/<int:status>")
     def _error(status: int) -> tuple[str, int]:
         if status == 418:
             abort(418)
-        return render_template(f"errors/{status}.html", status=status, title={404: "Not found", 500: "Something went wrong"}.get(status, "Conflict"), detail="Detail."), status
+        return render_template(
+            f"errors/{status}.html", status=status, title={404: "Not found", 500: "Something went wrong"}.get(status, "Conflict"), detail="Detail."
+        ), status
 
     return app
 

@@ -1,0 +1,58 @@
+"""The application factory: it wires the rooms together and holds no rule."""
+
+import os
+
+from flask import Flask
+from flask_bootstrap import Bootstrap5
+from flask_limiter import Limiter
+from flask_smorest import Api
+from flask_wtf.csrf import CSRFProtect
+
+from core import access, charts, errors, formats, i18n, navigation, security_headers
+from core.db import db
+from core.settings import Settings
+
+csrf = CSRFProtect()
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Build the application from settings (by default those of the environment)."""
+    settings = settings or Settings.from_env()
+    app = Flask(__name__)
+    app.config.update(_config(settings))
+    app.extensions["settings"] = settings
+    db.init_app(app)
+    csrf.init_app(app)
+    Bootstrap5(app)
+    for part in (i18n, formats, charts, navigation, security_headers, errors):
+        part.init_app(app)
+    _register(app)
+    access.verify_all(app)
+    return app
+
+
+def _config(settings: Settings) -> dict[str, object]:
+    return {
+        "SECRET_KEY": settings.secret_key,
+        "SQLALCHEMY_DATABASE_URI": settings.database_url,
+        "SQLALCHEMY_ENGINE_OPTIONS": {"pool_size": settings.threads, "max_overflow": 2, "pool_pre_ping": False, "pool_recycle": 1800},
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SECURE": settings.base_url.startswith("https://"),
+        "WTF_CSRF_TIME_LIMIT": None,
+        "BOOTSTRAP_SERVE_LOCAL": True,
+        "MAX_CONTENT_LENGTH": 32 * 1024 * 1024,
+        "API_TITLE": "Member back office",
+        "API_VERSION": "v1",
+        "OPENAPI_VERSION": "3.1.0",
+        "OPENAPI_URL_PREFIX": "/api/v1",
+        "OPENAPI_JSON_PATH": "openapi.json",
+        "RATELIMIT_STORAGE_URI": settings.redis_url,
+        "RATELIMIT_STRATEGY": "fixed-window",
+        "RATELIMIT_HEADERS_ENABLED": True,
+        "RATELIMIT_SWALLOW_ERRORS": True,  # the queue being away must not lock people out
+    }
+
+
+def _register(app: Flask) -> None:
+    """Every room's routes, commands and subscriptions, one line each."""

@@ -1,0 +1,1 @@
+"""Money: ledger, wallets, top-ups, subscription charges and renewals, finance console."""

@@ -1,0 +1,254 @@
+"""Tables of the billing room. Those of the ledger are written by SQL functions of the `ledger` role alone."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Identity, Index, SmallInteger, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.db import Base
+
+HOT = {"postgresql_with": {"fillfactor": "50"}}
+
+
+class Book(Base):
+    """A set of ledger accounts kept apart: a member's (same id as the member), a legal entity's house book, or a partner's."""
+
+    __tablename__ = "book"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]  # member | house | partner
+    entity_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("legal_entity.id"))
+    __table_args__ = (CheckConstraint("kind in ('member', 'house', 'partner')", name="kind"),)
+
+
+class AccountKind(Base):
+    """The chart of accounts. A ledger account is (book, kind, currency)."""
+
+    __tablename__ = "account_kind"
+    code: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(unique=True)
+    category: Mapped[str]  # asset | liability | income | expense | between
+    is_own_part: Mapped[bool]  # our revenue, now or deferred: where a lot's discount is taken back
+
+
+class LedgerTransaction(Base):
+    """One entry in a book: never updated, never deleted. `id` is the idempotency key within the book."""
+
+    __tablename__ = "ledger_transaction"
+    book_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("book.id"), primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]  # top_up | purchase | subscription | refund | expiry | bank | correction …
+    currency: Mapped[str]
+    seq: Mapped[int]  # position within the book and currency; what pages sort by
+    effective_at: Mapped[datetime]
+    recorded_at: Mapped[datetime]
+    request_hash: Mapped[bytes]
+    amount_minor: Mapped[int]  # effect on the wallet: + in, − out; 0 where it does not touch it
+    paid_after_minor: Mapped[int | None]
+    bonus_after_minor: Mapped[int | None]
+    reverses_id: Mapped[uuid.UUID | None]
+    memo: Mapped[str | None]
+    __table_args__ = (
+        Index("ledger_transaction_seq_idx", "book_id", "currency", "seq", unique=True),
+        Index("ledger_transaction_effective_idx", "book_id", "currency", "effective_at", "seq"),
+    )
+
+
+class Posting(Base):
+    """A move `source → target`: the source is debited, the target credited; unbalanced is not expressible."""
+
+    __tablename__ = "posting"
+    book_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    transaction_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    source: Mapped[int] = mapped_column(SmallInteger)
+    target: Mapped[int] = mapped_column(SmallInteger)
+    amount_minor: Mapped[int]
+    grant_id: Mapped[uuid.UUID | None]  # the grant a wallet move drew on or fed
+    __table_args__ = (
+        ForeignKeyConstraint(["book_id", "transaction_id"], ["ledger_transaction.book_id", "ledger_transaction.id"]),
+        CheckConstraint("amount_minor > 0 and source <> target", name="move"),
+    )
+
+
+class Wallet(Base):
+    """A member's prepaid money in one currency: cached balances, proven against the postings by `flask ledger verify`."""
+
+    __tablename__ = "wallet"
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("book.id"), primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    paid_minor: Mapped[int]
+    bonus_minor: Mapped[int]
+    held_minor: Mapped[int]
+    state: Mapped[str]  # open | frozen
+    last_seq: Mapped[int]
+    last_effective_at: Mapped[datetime]
+    next_expiry_at: Mapped[datetime | None]  # the earliest expiry among its open grants
+    __table_args__ = (
+        CheckConstraint("paid_minor >= 0 and bonus_minor >= 0 and held_minor >= 0 and held_minor <= paid_minor + bonus_minor", name="never_below_zero"),
+        CheckConstraint("state in ('open', 'frozen')", name="state"),
+        HOT,
+    )
+
+
+class Lot(Base):
+    """A paid grant and the bonus granted with it; the bonus is a discount earned back as the lot's face is spent (books, Lots and bonus)."""
+
+    __tablename__ = "lot"
+    member_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    currency: Mapped[str]
+    face_minor: Mapped[int]  # paid + bonus
+    discount_minor: Mapped[int]  # = the bonus
+    spent_minor: Mapped[int]
+    expired_minor: Mapped[int]
+    earned_minor: Mapped[int]  # of the discount, what spending has earned back so far
+    __table_args__ = (
+        CheckConstraint("face_minor > 0 and discount_minor between 0 and face_minor", name="face"),
+        CheckConstraint("spent_minor >= 0 and expired_minor >= 0 and spent_minor + expired_minor <= face_minor", name="spent"),
+        CheckConstraint("earned_minor between 0 and discount_minor", name="earned"),
+        HOT,
+    )
+
+
+class Grant(Base):
+    """Money of one kind put into a wallet at once, with a priority and an expiry; spending draws on grants in a defined order."""
+
+    __tablename__ = "wallet_grant"
+    member_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    currency: Mapped[str]
+    lot_id: Mapped[uuid.UUID | None]  # None: no bonus came with it
+    kind: Mapped[str]  # paid | bonus
+    granted_minor: Mapped[int]
+    remaining_minor: Mapped[int]
+    held_minor: Mapped[int]
+    priority: Mapped[int]  # lower is spent first
+    granted_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    is_open: Mapped[bool]
+    __table_args__ = (
+        ForeignKeyConstraint(["member_id", "currency"], ["wallet.member_id", "wallet.currency"]),
+        ForeignKeyConstraint(["member_id", "lot_id"], ["lot.member_id", "lot.id"]),
+        CheckConstraint("remaining_minor between 0 and granted_minor and held_minor between 0 and remaining_minor", name="remaining"),
+        CheckConstraint("kind in ('paid', 'bonus')", name="kind"),
+        Index("wallet_grant_open_idx", "member_id", "currency", postgresql_where=text("is_open")),
+        HOT,
+    )
+
+
+class TopUp(Base):
+    """Money on its way into a wallet: pending until Stripe or finance says that it arrived."""
+
+    __tablename__ = "top_up"
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)  # the client's id
+    request_hash: Mapped[bytes]
+    currency: Mapped[str]
+    amount_minor: Mapped[int]
+    bonus_minor: Mapped[int]  # promised by the offer in force when it was started
+    method: Mapped[str]  # card | bank_transfer
+    state: Mapped[str]  # pending | settled | failed | cancelled
+    failure: Mapped[str | None]  # a reason in words a customer understands
+    stripe_payment_intent: Mapped[str | None]
+    payment_method_id: Mapped[uuid.UUID | None]
+    bank_reference: Mapped[str | None]  # what the member writes on the transfer
+    created_by: Mapped[uuid.UUID | None]
+    created_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]
+    checked_at: Mapped[datetime | None]  # when the sweep last asked Stripe
+    __table_args__ = (
+        CheckConstraint("amount_minor > 0 and bonus_minor >= 0", name="amount"),
+        CheckConstraint("method in ('card', 'bank_transfer')", name="method"),
+        CheckConstraint("state in ('pending', 'settled', 'failed', 'cancelled')", name="state"),
+        Index("top_up_pending_idx", "created_at", postgresql_where=text("state = 'pending'")),
+        Index(None, "member_id", "created_at"),
+        Index("top_up_payment_intent_idx", "stripe_payment_intent", unique=True),
+    )
+
+
+class TopUpOffer(Base):
+    """A campaign like “charge 1,000, get 100 free”: the best tier in force at the amount applies."""
+
+    __tablename__ = "top_up_offer"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    currency: Mapped[str]
+    from_minor: Mapped[int]
+    bonus_minor: Mapped[int]
+    bonus_days: Mapped[int]  # how long the bonus lives
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime | None]
+
+
+class StripeCustomer(Base):
+    """The member's customer at Stripe."""
+
+    __tablename__ = "stripe_customer"
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    stripe_id: Mapped[str] = mapped_column(unique=True)
+
+
+class PaymentMethod(Base):
+    """A saved card: Stripe's id and what people recognise it by, never its number."""
+
+    __tablename__ = "payment_method"
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    stripe_id: Mapped[str]
+    brand: Mapped[str]
+    last4: Mapped[str]
+    exp_month: Mapped[int]
+    exp_year: Mapped[int]
+    is_default: Mapped[bool]
+    created_at: Mapped[datetime]
+    removed_at: Mapped[datetime | None]
+
+
+class StripeEvent(Base):
+    """A signed event as it came, kept before it is acted on; its id makes a duplicate harmless."""
+
+    __tablename__ = "stripe_event"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    type: Mapped[str]
+    payload: Mapped[dict[str, Any]]
+    received_at: Mapped[datetime]
+    processed_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+    __table_args__ = (Index("stripe_event_waiting_idx", "received_at", postgresql_where=text("processed_at is null")),)
+
+
+class SubscriptionCharge(Base):
+    """What a subscription cost for a service period; its id is the ledger transaction's. Unpaid ones are what the next top-up pays."""
+
+    __tablename__ = "subscription_charge"
+    member_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)  # derived from subscription and term, or the client's id of a change
+    subscription_id: Mapped[uuid.UUID]
+    motion: Mapped[str]  # new | renewal | seats | upgrade
+    term: Mapped[int]
+    currency: Mapped[str]
+    amount_minor: Mapped[int]  # tax included
+    tax_minor: Mapped[int]
+    service_from: Mapped[datetime]
+    service_until: Mapped[datetime]
+    state: Mapped[str]  # paid | unpaid | void
+    due_at: Mapped[datetime]
+    paid_at: Mapped[datetime | None]
+    __table_args__ = (
+        ForeignKeyConstraint(["member_id", "subscription_id"], ["subscription.member_id", "subscription.id"]),
+        CheckConstraint("state in ('paid', 'unpaid', 'void')", name="state"),
+        CheckConstraint("amount_minor >= 0 and tax_minor between 0 and amount_minor and service_until > service_from", name="amounts"),
+        Index("subscription_charge_unpaid_idx", "member_id", "due_at", postgresql_where=text("state = 'unpaid'")),
+    )
+
+
+class LedgerPosition(Base):
+    """Last sequence number of a house or partner book, which have no wallet row to count in."""
+
+    __tablename__ = "ledger_position"
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    book_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("book.id"))
+    currency: Mapped[str]
+    last_seq: Mapped[int]
+    __table_args__ = (Index("ledger_position_book_idx", "book_id", "currency", unique=True),)

@@ -1,0 +1,63 @@
+"""Who is acting now: a person at a page, a machine with a key, or a job."""
+
+import uuid
+from dataclasses import dataclass
+
+from flask import g, has_request_context
+
+MEMBER_ROLES = ("owner", "buyer", "viewer")
+STAFF_ROLES = ("finance", "csm", "reviewer", "operator")
+PUBLISHER_ROLES = ("publisher",)
+ROLES = MEMBER_ROLES + STAFF_ROLES + PUBLISHER_ROLES
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """One acting party. `member_id` is set exactly for people and machines of a member."""
+
+    kind: str  # anonymous | member | staff | publisher | system
+    role: str
+    name: str = ""
+    user_id: uuid.UUID | None = None
+    member_id: uuid.UUID | None = None
+    publisher_id: uuid.UUID | None = None
+    api_key_id: uuid.UUID | None = None
+    session_id: uuid.UUID | None = None
+    locale: str | None = None
+
+    @property
+    def database_role(self) -> str:
+        """The PostgreSQL role its transactions run under; row-level security hangs on it."""
+        return {"member": "app_member", "staff": "app_staff"}.get(self.kind, "app_system")
+
+    @property
+    def is_signed_in(self) -> bool:
+        return self.kind != "anonymous"
+
+    @property
+    def member(self) -> uuid.UUID:
+        """The acting member's id, where a route admits members only."""
+        assert self.member_id is not None, "only members act here"
+        return self.member_id
+
+
+ANONYMOUS = Actor(kind="anonymous", role="anonymous")
+SYSTEM = Actor(kind="system", role="system", name="system")
+
+
+def kind_of(role: str) -> str:
+    """The kind of actor a user's role makes."""
+    if role in MEMBER_ROLES:
+        return "member"
+    return "publisher" if role in PUBLISHER_ROLES else "staff"
+
+
+def actor() -> Actor:
+    """The actor of this request; `SYSTEM` outside one."""
+    if not has_request_context():
+        return SYSTEM
+    return g.get("actor", ANONYMOUS)  # type: ignore[no-any-return]
+
+
+def set_actor(acting: Actor) -> None:
+    g.actor = acting

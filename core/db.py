@@ -1,0 +1,64 @@
+"""The database session and the only place that commits."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import Any
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import BigInteger, Date, DateTime, LargeBinary, MetaData, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, Session, registry
+
+from core.actor import SYSTEM, Actor
+
+__all__ = ["SYSTEM", "Base", "db", "transaction"]
+
+
+_NAMES = {
+    "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "ck": "%(table_name)s_%(constraint_name)s_check",
+    "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+    "pk": "%(table_name)s_pkey",
+}
+_COLUMN_TYPES: dict[Any, Any] = {
+    uuid.UUID: Uuid(),
+    datetime: DateTime(timezone=True),
+    date: Date(),
+    int: BigInteger(),
+    str: Text(),
+    bytes: LargeBinary(),
+    dict[str, Any]: JSONB(),
+    list[str]: ARRAY(Text()),
+}
+
+
+class Base(DeclarativeBase):
+    """Every table of the product; column types follow from the annotations."""
+
+    registry = registry(metadata=MetaData(naming_convention=_NAMES), type_annotation_map=_COLUMN_TYPES)
+
+
+# Outside `transaction()` nothing runs: the session does not begin by itself, and the login role has no rights of its own.
+db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False, "autobegin": False})
+
+_ACT_AS = text("select set_config('role', :role, true), set_config('app.member_id', :member, true)")
+
+
+@contextmanager
+def transaction(actor: Actor) -> Iterator[Session]:
+    """One transaction under the actor's own database role; row-level security shows a member its own rows only.
+
+    Commits when the block ends, rolls back when it raises. Transactions do not nest.
+    """
+    session = db.session()
+    with session.begin():
+        act_as(session, actor)
+        yield session
+
+
+def act_as(session: Session, actor: Actor) -> None:
+    """Take the actor's role until the transaction ends."""
+    session.execute(_ACT_AS, {"role": actor.database_role, "member": str(actor.member_id or "")})

@@ -1,0 +1,125 @@
+"""Expected failures, told to machines as RFC 9457 problem details and to people in their own language."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask, Response, current_app, json, render_template, request
+from flask_babel import gettext as _
+from werkzeug.exceptions import HTTPException
+
+
+class AppError(Exception):
+    """An expected failure. Subclasses stand next to the function that raises them.
+
+    `fields` maps a field's name to the sentence to show beside it.
+    """
+
+    status = 400
+    code = "bad_request"
+
+    def __init__(self, detail: str, *, field: str | None = None, fields: Mapping[str, str] | None = None, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.fields = dict(fields or ({field: detail} if field else {}))
+        self.extra = extra
+
+
+class NotFound(AppError):
+    status, code = 404, "not_found"
+
+
+class Forbidden(AppError):
+    status, code = 403, "forbidden"
+
+
+class Unauthenticated(AppError):
+    status, code = 401, "unauthenticated"
+
+
+class Invalid(AppError):
+    """Input that was understood but cannot be accepted."""
+
+    status, code = 422, "invalid"
+
+
+class Conflict(AppError):
+    status, code = 409, "conflict"
+
+
+class IdReused(Conflict):
+    """The client's id was used before for something else."""
+
+    code = "id_reused"
+
+
+TITLES = {400: "Bad request", 401: "Sign in first", 403: "Not allowed", 404: "Not found", 405: "Method not allowed",
+          409: "Conflict", 413: "Too large", 415: "Unsupported media type", 422: "Please check your input",
+          429: "Too many requests", 500: "Something went wrong", 503: "Not available right now"}  # fmt: skip
+
+
+def is_api_request() -> bool:
+    return request.path.startswith(("/api/", "/webhooks/"))
+
+
+def problem(status: int, code: str, detail: str, fields: Mapping[str, str] | None = None, **extra: Any) -> Response:
+    """An RFC 9457 answer; `errors` lists each field with its own sentence."""
+    body: dict[str, Any] = {"type": f"urn:problem:{code}", "title": TITLES.get(status, "Error"), "status": status, "code": code, "detail": detail}
+    if fields:
+        body["errors"] = [{"field": name, "detail": text} for name, text in fields.items()]
+    body.update(extra)
+    return Response(json.dumps(body), status=status, content_type="application/problem+json")
+
+
+def _page(status: int, detail: str) -> tuple[str, int]:
+    name = f"errors/{status}.html"
+    known = name if name in current_app.jinja_env.list_templates(filter_func=lambda t: t == name) else "errors/error.html"
+    return render_template(known, status=status, title=TITLES.get(status, "Error"), detail=detail), status
+
+
+def _flatten(messages: Any, path: str = "") -> dict[str, str]:
+    """Marshmallow's nested messages as `{"json.price_minor": "…"}` without the location prefix."""
+    if isinstance(messages, Mapping):
+        flat: dict[str, str] = {}
+        for key, value in messages.items():
+            inside = key in ("json", "query", "form", "headers", "_schema") and not path
+            flat.update(_flatten(value, path if inside else f"{path}.{key}" if path else str(key)))
+        return flat
+    if isinstance(messages, list):
+        return {path or "body": " ".join(str(m) for m in messages)}
+    return {path or "body": str(messages)}
+
+
+def init_app(app: Flask) -> None:
+    """Give every failure its form: problem details below /api, a page elsewhere."""
+
+    @app.errorhandler(AppError)
+    def expected(error: AppError) -> Any:
+        if is_api_request():
+            return problem(error.status, error.code, error.detail, error.fields, **error.extra)
+        return _page(error.status, error.detail)
+
+    @app.errorhandler(HTTPException)
+    def http(error: HTTPException) -> Any:
+        status = error.code or 500
+        if status < 400:
+            return error
+        data = getattr(error, "data", None) or {}
+        fields = _flatten(data["messages"]) if "messages" in data else None
+        detail = _("Some fields are not right.") if fields else str(error.description or "")
+        if is_api_request():
+            response: Any = problem(status, error.name.lower().replace(" ", "_"), detail, fields)
+        else:
+            response = current_app.make_response(_page(status, detail))
+        for name, value in error.get_headers():
+            if name.lower() not in ("content-type", "content-length"):
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> Any:
+        current_app.logger.exception("unexpected failure")
+        if current_app.config.get("PROPAGATE_EXCEPTIONS"):
+            raise error
+        if is_api_request():
+            return problem(500, "internal_error", _("This is our mistake; it was recorded. Nothing was charged."))
+        return _page(500, _("This is our mistake; it was recorded. Nothing was charged."))

@@ -1,0 +1,1 @@
+"""The store: listings, artifacts, orders, licences, reviews, publishers."""

@@ -1,0 +1,177 @@
+"""Tables of the store."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, text
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.db import Base
+
+
+class Publisher(Base):
+    """Who offers listings: the vendor's own team or a service partner. A partner has a book of the same id."""
+
+    __tablename__ = "publisher"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(unique=True)
+    name_zh: Mapped[str]
+    name_en: Mapped[str]
+    kind: Mapped[str]  # vendor | partner
+    is_verified: Mapped[bool]
+    commission_bp: Mapped[int]  # our share of a partner's net price
+
+
+class Artifact(Base):
+    """The bundle itself, addressed by its content."""
+
+    __tablename__ = "artifact"
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    filename: Mapped[str]
+    size: Mapped[int]
+    content: Mapped[bytes]
+
+
+class Listing(Base):
+    """Something the store offers. `revision` counts every change that decides a purchase."""
+
+    __tablename__ = "listing"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(unique=True)
+    publisher_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("publisher.id"))
+    kind: Mapped[str]
+    category: Mapped[str]
+    name_zh: Mapped[str]
+    name_en: Mapped[str]
+    summary_zh: Mapped[str]
+    summary_en: Mapped[str]
+    description_zh: Mapped[str]
+    description_en: Mapped[str]
+    state: Mapped[str]  # draft | in_review | published | deprecated | archived
+    revision: Mapped[int]
+    pricing: Mapped[str]  # free | one_time | recurring
+    period: Mapped[str | None]  # of a recurring price
+    currency: Mapped[str]
+    price_minor: Mapped[int]  # tax included
+    tax_rate_bp: Mapped[int]
+    bonus_limit_bp: Mapped[int]  # how much of our own part bonus may pay
+    is_repeatable: Mapped[bool]  # may be bought any number of times
+    product_line: Mapped[str | None]
+    required_rank: Mapped[int]  # 0: any member
+    required_features: Mapped[list[str]]
+    minutes_saved: Mapped[int]  # per run, the publisher's statement
+    automates: Mapped[dict[str, Any]]  # {"steps": [[feature, action], …]}: the toil it replaces
+    current_version: Mapped[str | None]
+    search: Mapped[str | None] = mapped_column(TSVECTOR)  # weighted words and CJK bigrams, made in Python
+    rating_sum: Mapped[int]
+    rating_count: Mapped[int]
+    published_at: Mapped[datetime | None]
+    updated_at: Mapped[datetime]
+    __table_args__ = (
+        CheckConstraint("price_minor >= 0 and (pricing = 'free') = (price_minor = 0)", name="price"),
+        CheckConstraint("(pricing = 'recurring') = (period is not null)", name="period"),
+        CheckConstraint("state in ('draft', 'in_review', 'published', 'deprecated', 'archived')", name="state"),
+        CheckConstraint("required_rank between 0 and 4 and bonus_limit_bp between 0 and 10000", name="limits"),
+        Index(None, "search", postgresql_using="gin"),
+        Index(None, "publisher_id"),
+    )
+
+
+class ListingVersion(Base):
+    """A release of a listing; its number is never used again."""
+
+    __tablename__ = "listing_version"
+    listing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("listing.id"), primary_key=True)
+    number: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]  # draft | in_review | published | yanked
+    sha256: Mapped[str] = mapped_column(ForeignKey("artifact.sha256"))
+    manifest: Mapped[dict[str, Any]]
+    notes_zh: Mapped[str]
+    notes_en: Mapped[str]
+    yanked_reason: Mapped[str | None]
+    created_at: Mapped[datetime]
+    published_at: Mapped[datetime | None]
+    __table_args__ = (CheckConstraint("state in ('draft', 'in_review', 'published', 'yanked')", name="state"),)
+
+
+class Order(Base):
+    """A purchase. Its id is the client's, and the ledger transaction's."""
+
+    __tablename__ = "store_order"
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    request_hash: Mapped[bytes]
+    listing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("listing.id"))
+    version: Mapped[str]
+    quantity: Mapped[int]
+    price_minor: Mapped[int]  # of one, tax included
+    total_minor: Mapped[int]
+    tax_minor: Mapped[int]
+    currency: Mapped[str]
+    paid_minor: Mapped[int]  # drawn from paid grants
+    bonus_minor: Mapped[int]  # drawn from bonus grants
+    balance_after_minor: Mapped[int]
+    state: Mapped[str]  # completed | refunded
+    offer_id: Mapped[uuid.UUID | None]
+    csm_id: Mapped[uuid.UUID | None]  # to whom the sale is attributed
+    placed_by: Mapped[uuid.UUID | None]
+    at: Mapped[datetime]
+    __table_args__ = (
+        CheckConstraint("quantity >= 1 and total_minor = price_minor * quantity", name="total"),
+        CheckConstraint("state in ('completed', 'refunded')", name="state"),
+        Index(None, "member_id", "at"),
+        Index(None, "at"),
+    )
+
+
+class License(Base):
+    """The right to use a listing, from one order. A recurring one has a paid-until date."""
+
+    __tablename__ = "license"
+    member_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)  # the order's id
+    listing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("listing.id"))
+    version: Mapped[str]  # the version bought
+    installed_version: Mapped[str | None]
+    quantity: Mapped[int]
+    state: Mapped[str]  # active | suspended | ended
+    is_exclusive: Mapped[bool]  # one a member; false for listings that may be bought again and again
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime | None]
+    __table_args__ = (
+        ForeignKeyConstraint(["member_id", "id"], ["store_order.member_id", "store_order.id"]),
+        CheckConstraint("state in ('active', 'suspended', 'ended')", name="state"),
+        Index("license_one_each_idx", "member_id", "listing_id", unique=True, postgresql_where=text("is_exclusive and state <> 'ended'")),
+    )
+
+
+class Download(Base):
+    """An artifact handed out, with the version and its hash: the record of an install."""
+
+    __tablename__ = "download"
+    member_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    license_id: Mapped[uuid.UUID]
+    listing_id: Mapped[uuid.UUID]
+    version: Mapped[str]
+    sha256: Mapped[str]
+    user_id: Mapped[uuid.UUID | None]
+    at: Mapped[datetime]
+    __table_args__ = (ForeignKeyConstraint(["member_id", "license_id"], ["license.member_id", "license.id"]), Index(None, "listing_id"))
+
+
+class Review(Base):
+    """A verified buyer's word, one per member and listing, tied to the version it is about."""
+
+    __tablename__ = "review"
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    listing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("listing.id"), primary_key=True)
+    version: Mapped[str]
+    stars: Mapped[int]
+    text: Mapped[str]
+    author: Mapped[str]
+    answer: Mapped[str | None]
+    at: Mapped[datetime]
+    __table_args__ = (CheckConstraint("stars between 1 and 5", name="stars"), Index(None, "listing_id", "at"))

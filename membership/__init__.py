@@ -1,0 +1,1 @@
+"""Who: members, users, sign-in, editions, subscriptions, entitlements. It knows no money movement."""

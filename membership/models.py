@@ -1,0 +1,215 @@
+"""Tables of the membership room."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.db import Base
+
+
+class LegalEntity(Base):
+    """The company that sells: its currency, its time zone (billing days are its days) and its tax rate."""
+
+    __tablename__ = "legal_entity"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    currency: Mapped[str]
+    timezone: Mapped[str]
+    tax_rate_bp: Mapped[int]
+
+
+class Member(Base):
+    """会员: the subscribing organisation, the tenant."""
+
+    __tablename__ = "member"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    entity_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("legal_entity.id"))
+    number: Mapped[str] = mapped_column(unique=True)  # M00001, for people
+    name: Mapped[str]
+    name_en: Mapped[str | None]
+    industry: Mapped[str]
+    size: Mapped[str]  # small | medium | large
+    sales_cycle: Mapped[str]  # short | long
+    channel: Mapped[str]  # direct | agent
+    currency: Mapped[str]
+    state: Mapped[str]  # active | closed
+    csm_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("app_user.id", use_alter=True))
+    created_at: Mapped[datetime]
+    __table_args__ = (Index(None, "csm_id"),)
+
+
+class User(Base):
+    """A person. `role` says what kind: a member's, staff, or a publisher's."""
+
+    __tablename__ = "app_user"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(unique=True)  # kept in lower case
+    name: Mapped[str]
+    role: Mapped[str]
+    password_hash: Mapped[str | None]  # None until an invitation is accepted
+    member_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("member.id"))
+    publisher_id: Mapped[uuid.UUID | None]  # a publisher of the store, a room above
+    locale: Mapped[str | None]
+    external_ref: Mapped[str | None]  # the user's name in behaviour events
+    seat_subscription_id: Mapped[uuid.UUID | None]  # the seat this user holds
+    created_at: Mapped[datetime]
+    disabled_at: Mapped[datetime | None]
+    __table_args__ = (
+        Index(None, "member_id"),
+        CheckConstraint(
+            "(role in ('owner', 'buyer', 'viewer')) = (member_id is not null) and (role = 'publisher') = (publisher_id is not null)",
+            name="role_belongs",
+        ),
+        CheckConstraint("role in ('owner','buyer','viewer','finance','csm','reviewer','operator','publisher')", name="role"),
+    )
+
+
+class UserSession(Base):
+    """A signed-in browser; the cookie holds a random token, the table only its SHA-256."""
+
+    __tablename__ = "user_session"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("app_user.id"))
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    user_agent: Mapped[str]
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    __table_args__ = (Index(None, "user_id"),)
+
+
+class ApiKey(Base):
+    """A machine's key: SHA-256 of a long random secret, and a prefix to recognise it by."""
+
+    __tablename__ = "api_key"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    prefix: Mapped[str]
+    key_hash: Mapped[bytes] = mapped_column(unique=True)
+    name: Mapped[str]
+    role: Mapped[str]  # a user role: `buyer` for a customer's machine, `operator` for the vendor's own
+    member_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("member.id"))
+    created_by: Mapped[uuid.UUID | None]
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    __table_args__ = (Index(None, "member_id"),)
+
+
+class ProductLine(Base):
+    """One product of the vendor (CRM, Ops); editions hang on it."""
+
+    __tablename__ = "product_line"
+    code: Mapped[str] = mapped_column(primary_key=True)
+    name_zh: Mapped[str]
+    name_en: Mapped[str]
+
+
+class Edition(Base):
+    """One of four editions of a product line; a higher rank has every feature of a lower one."""
+
+    __tablename__ = "edition"
+    product_line: Mapped[str] = mapped_column(ForeignKey("product_line.code"), primary_key=True)
+    rank: Mapped[int] = mapped_column(primary_key=True)  # 1 entry … 4 flagship
+    code: Mapped[str]
+    name_zh: Mapped[str]
+    name_en: Mapped[str]
+    features: Mapped[list[str]]  # what this edition adds; the nesting is computed
+    limits: Mapped[dict[str, Any]]  # {"records": 10000, "api_calls_per_day": 1000, …}
+
+
+class EditionPrice(Base):
+    """Price of an edition per period, tax included; valid from an instant on, so that a price change has a date."""
+
+    __tablename__ = "edition_price"
+    product_line: Mapped[str] = mapped_column(primary_key=True)
+    rank: Mapped[int] = mapped_column(primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    period: Mapped[str] = mapped_column(primary_key=True)  # month | quarter | year
+    valid_from: Mapped[datetime] = mapped_column(primary_key=True)
+    base_minor: Mapped[int]
+    seat_minor: Mapped[int]
+    __table_args__ = (
+        ForeignKeyConstraint(["product_line", "rank"], ["edition.product_line", "edition.rank"]),
+        CheckConstraint("base_minor >= 0 and seat_minor >= 0", name="price"),
+        CheckConstraint("period in ('month', 'quarter', 'year')", name="period"),
+    )
+
+
+class Subscription(Base):
+    """A member's running contract for one product line."""
+
+    __tablename__ = "subscription"
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    product_line: Mapped[str]
+    rank: Mapped[int]
+    period: Mapped[str]
+    currency: Mapped[str]
+    seats: Mapped[int]
+    state: Mapped[str]  # trialing | active | past_due | ended
+    term: Mapped[int]  # 1 for the first, counted up by each renewal
+    anchor_day: Mapped[int]  # day of the month terms end on; 31 means the month's last
+    started_at: Mapped[datetime]
+    term_start: Mapped[datetime]
+    term_end: Mapped[datetime]
+    term_price_minor: Mapped[int]  # what a full term costs at the present edition and seats
+    cancel_at_term_end: Mapped[bool]
+    next_rank: Mapped[int | None]  # a lower edition from the next term on
+    next_seats: Mapped[int | None]  # fewer seats from the next term on
+    ended_at: Mapped[datetime | None]
+    deployment: Mapped[str]  # saas | private
+    licensing: Mapped[str]  # rental | perpetual
+    next_attempt_at: Mapped[datetime | None]  # when the renewal job looks at it next
+    failed_attempts: Mapped[int]
+    __table_args__ = (
+        ForeignKeyConstraint(["product_line", "rank"], ["edition.product_line", "edition.rank"]),
+        CheckConstraint("state in ('trialing', 'active', 'past_due', 'ended')", name="state"),
+        CheckConstraint("seats >= 1 and term >= 1 and term_price_minor >= 0", name="amounts"),
+        CheckConstraint("term_end > term_start", name="term"),
+        Index("subscription_due_idx", "next_attempt_at", postgresql_where=text("state in ('trialing', 'active', 'past_due')")),
+        Index("subscription_running_idx", "member_id", "product_line", unique=True, postgresql_where=text("state <> 'ended'")),
+        {"postgresql_with": {"fillfactor": "70"}},
+    )
+
+
+class SubscriptionMotion(Base):
+    """What happened to a subscription, each motion counted apart: new, renewal, seats, upgrade, downgrade, cancel, resume, lapse."""
+
+    __tablename__ = "subscription_motion"
+    member_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)  # = the ledger transaction's id where money moved
+    subscription_id: Mapped[uuid.UUID]
+    motion: Mapped[str]
+    at: Mapped[datetime]
+    amount_minor: Mapped[int]  # what was paid (+) or credited (−), tax included
+    currency: Mapped[str]
+    term: Mapped[int]
+    rank: Mapped[int]
+    seats: Mapped[int]
+    arr_before_minor: Mapped[int]
+    arr_after_minor: Mapped[int]
+    csm_id: Mapped[uuid.UUID | None]
+    __table_args__ = (
+        ForeignKeyConstraint(["member_id", "subscription_id"], ["subscription.member_id", "subscription.id"]),
+        CheckConstraint(
+            "motion in ('new', 'renewal', 'seats', 'upgrade', 'downgrade', 'cancel', 'resume', 'past_due', 'lapse')", name="motion"
+        ),
+        Index(None, "member_id", "subscription_id", "at"),
+        Index(None, "at"),
+    )
+
+
+class Notice(Base):
+    """Something a member should know, shown in its console; one per `key`, so that a repeat is not told twice."""
+
+    __tablename__ = "notice"
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)  # derived from the key
+    kind: Mapped[str]
+    details: Mapped[dict[str, Any]]
+    at: Mapped[datetime]
+    read_at: Mapped[datetime | None]
+    __table_args__ = (Index(None, "member_id", "at"),)

@@ -1,0 +1,28 @@
+"""Alembic's entry: one transaction a migration, one migrator at a time."""
+
+from alembic import context
+from sqlalchemy import create_engine, pool, text
+
+import billing.models
+import core.audit
+import core.outbox
+import marketplace.models
+import membership.models
+import operations.models  # noqa: F401 (all models are imported so that `alembic check` sees every table)
+from core.db import Base
+
+_ONE_AT_A_TIME = 7_304_221
+
+
+def run() -> None:
+    engine = create_engine(context.config.attributes["url"], poolclass=pool.NullPool)
+    with engine.connect() as connection:
+        connection.execute(text("set lock_timeout = '10s'"))
+        connection.execute(text("select pg_advisory_lock(:key)"), {"key": _ONE_AT_A_TIME})
+        connection.commit()
+        context.configure(connection=connection, target_metadata=Base.metadata, transaction_per_migration=True, compare_type=True)
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+run()

@@ -1,0 +1,1 @@
+"""Member operations: behaviour, offers, revenue, the CSM console, the demo world."""

@@ -1,0 +1,74 @@
+"""Tables of member operations."""
+
+import uuid
+from datetime import date, datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.db import Base
+
+
+class Event(Base):
+    """One thing a user or an automation did in the vendor's product; `id` is the sender's and makes a repeat harmless."""
+
+    __tablename__ = "event"
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user_ref: Mapped[str]  # the user's name in the product; `automation` for a bought script
+    at: Mapped[datetime]
+    received_at: Mapped[datetime]
+    feature: Mapped[str]
+    action: Mapped[str]
+    object: Mapped[str | None]
+    duration_ms: Mapped[int]
+    is_automated: Mapped[bool]
+    __table_args__ = (Index(None, "member_id", "at"), CheckConstraint("duration_ms >= 0", name="duration"))
+
+
+class UsageDaily(Base):
+    """Rollup of events by the legal entity's day: what every activity figure is made of."""
+
+    __tablename__ = "usage_daily"
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    user_ref: Mapped[str] = mapped_column(primary_key=True)
+    feature: Mapped[str] = mapped_column(primary_key=True)
+    is_automated: Mapped[bool] = mapped_column(primary_key=True)
+    events: Mapped[int]
+    duration_ms: Mapped[int]
+    first_at: Mapped[datetime]
+    last_at: Mapped[datetime]
+    __table_args__ = (Index(None, "day"),)
+
+
+class UsageStale(Base):
+    """Days whose rollup must be made again because events came for them, late ones too."""
+
+    __tablename__ = "usage_stale"
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+
+
+class Offer(Base):
+    """A CSM's recommendation of one listing to one member; accepting it buys, and the sale counts as upsell for that CSM."""
+
+    __tablename__ = "offer"
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    request_hash: Mapped[bytes]
+    listing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("listing.id"))
+    csm_id: Mapped[uuid.UUID | None]
+    csm_name: Mapped[str]
+    reason: Mapped[str]  # why this for you, in the CSM's words
+    price_minor: Mapped[int]  # as shown when it was sent
+    state: Mapped[str]  # sent | accepted | declined | withdrawn | expired
+    sent_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    decided_at: Mapped[datetime | None]
+    order_id: Mapped[uuid.UUID | None]
+    __table_args__ = (
+        CheckConstraint("state in ('sent', 'accepted', 'declined', 'withdrawn', 'expired')", name="state"),
+        Index(None, "csm_id", "sent_at"),
+        Index("offer_open_idx", "member_id", "listing_id", unique=True, postgresql_where=text("state = 'sent'")),
+    )

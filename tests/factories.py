@@ -1,0 +1,50 @@
+"""Small worlds for tests, made through the product's own functions where there are any."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+from billing import wallets
+from core.db import SYSTEM, transaction
+from core.ids import new_id, request_hash
+from membership.models import LegalEntity, Member, User
+
+AT = datetime(2026, 6, 15, 4, 0, tzinfo=UTC)
+ENTITY = uuid.UUID(int=1)
+
+
+def make_entity() -> uuid.UUID:
+    """The one legal entity, made when first asked for, with its house book."""
+    with transaction(SYSTEM) as session:
+        if session.get(LegalEntity, ENTITY) is None:
+            session.add(LegalEntity(id=ENTITY, name="示例软件有限公司", currency="CNY", timezone="Asia/Shanghai", tax_rate_bp=600))
+            session.flush()
+            wallets.open_book(ENTITY, "house", ENTITY, "CNY", AT)
+    return ENTITY
+
+
+def make_member(*, paid: int = 0, bonus: int = 0, name: str = "测试会员", bonus_expires_at: datetime | None = None, at: datetime = AT) -> Member:
+    """A member with its book, wallet and (optionally) one top-up of `paid` with `bonus`, in minor units."""
+    make_entity()
+    member = Member(
+        id=new_id(), entity_id=ENTITY, number=f"M{uuid.uuid4().hex[:8]}", name=name, name_en="Test member", industry="retail", size="small",
+        sales_cycle="short", channel="direct", currency="CNY", state="active", csm_id=None, created_at=at - timedelta(days=400),
+    )  # fmt: skip
+    with transaction(SYSTEM) as session:
+        session.add(member)
+        session.flush()
+        wallets.open_book(member.id, "member", ENTITY, "CNY", at - timedelta(days=400))
+        if paid or bonus:
+            wallets.credit(wallets.Credit(member.id, new_id(), request_hash("test"), "top_up", "CNY", at - timedelta(days=1), paid, bonus, bonus_expires_at=bonus_expires_at))
+    return member
+
+
+def make_user(role: str, member: Member | None = None, *, name: str = "", publisher_id: uuid.UUID | None = None, password_hash: str | None = None) -> User:
+    """A user of a role; staff have no member."""
+    user = User(
+        id=new_id(), email=f"{role}-{uuid.uuid4().hex[:8]}@example.com", name=name or role.title(), role=role, password_hash=password_hash,
+        member_id=member.id if member else None, publisher_id=publisher_id, locale=None, external_ref=None, seat_subscription_id=None,
+        created_at=AT, disabled_at=None,
+    )  # fmt: skip
+    with transaction(SYSTEM) as session:
+        session.add(user)
+    return user
