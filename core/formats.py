@@ -14,7 +14,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from babel.numbers import get_currency_precision
 from flask import Flask
-from flask_babel import get_locale, get_timezone
+from flask_babel import get_locale, get_timezone, gettext
 from markupsafe import Markup
 
 DATED = re.compile(r"\d{4}-\d{2}-\d{2}( \d{2}:\d{2}(:\d{2})?)?")
@@ -141,6 +141,11 @@ def local(thing: object, name: str = "name") -> str:
     return read(f"{name}_{first}") or read(f"{name}_{second}") or MISSING
 
 
+def translated(text: object) -> str:
+    """A sentence that came from elsewhere (a framework, a table) in the page's language, if the catalogue has it."""
+    return gettext(str(text)) if text else ""
+
+
 def or_missing(value: object) -> object:
     """`--` for `None` and the empty string; everything else, zero included, unchanged."""
     return MISSING if value is None or value == "" else value
@@ -201,6 +206,7 @@ def init_app(app: Flask) -> None:
         time_tag=time_tag,
         local=local,
         or_missing=or_missing,
+        translated=translated,
         html_attrs=html_attrs,
         error_items=error_items,
     )

@@ -88,6 +88,7 @@ class Seen:
 
     console: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    html: str = ""
 
 
 @contextmanager
@@ -133,7 +134,8 @@ def open_page(context: BrowserContext, url: str) -> tuple[Page, Seen]:
     page.on("console", lambda message: seen.console.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: seen.console.append(f"error: {error}"))
     page.on("request", lambda request: seen.requests.append(request.url))
-    page.goto(url, wait_until="load")
+    answer = page.goto(url, wait_until="load")
+    seen.html = answer.text() if answer else ""
     return page, seen
 
 
@@ -220,12 +222,11 @@ def check_page(
     try:
         address = f"{url}{'&' if '?' in url else '?'}lang={view.lang}"
         page, seen = open_page(context, address)
-        html = page.evaluate("fetch(location.href).then(r => r.text())") if "post" not in url else page.content()
-        faults = [f"inline {fault}" for fault in inline_code(html)]
+        faults = [f"inline {fault}" for fault in inline_code(seen.html)]
         faults += structure_faults(page, view.lang)
         faults += [f"small target: {place}" for place in page.evaluate(SMALL_TARGETS)]
         if weigh:
-            faults += weight_faults(page, url, html)
+            faults += weight_faults(page, url, seen.html)
         faults += [f"policy: {text}" for text in page.evaluate("window.__violations")]
         faults += axe_violations(page)
         if view.width < 600:
