@@ -12,6 +12,7 @@
     toggle.checked = !isOff();
     toggle.addEventListener("change", () => (toggle.checked ? localStorage.removeItem(OFF) : localStorage.setItem(OFF, "1")));
   }
+  document.querySelectorAll("[data-keys-hint]").forEach((hint) => { hint.hidden = false; });
   const rows = () => Array.from(table.tBodies[0].rows);
   const current = () => rows().findIndex((row) => row.contains(document.activeElement) || row.classList.contains("is-current"));
   const move = (step) => {
