@@ -14,6 +14,7 @@ from core.settings import Settings
 
 
 def init_app(app: Flask) -> None:
+    """Add the kernel's commands."""
     for command in (db_upgrade, prepare, work, schedule):
         app.cli.add_command(command)
 

@@ -27,7 +27,7 @@ def connection() -> "redis.Redis":
     if found is None:
         settings: Settings = current_app.extensions["settings"]
         found = current_app.extensions["redis"] = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=2, health_check_interval=30)
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def enqueue(job: Callable[..., object], *args: Any, queue: str = "default", timeout_s: int = 600, key: str | None = None) -> None:
@@ -45,17 +45,19 @@ def enqueue(job: Callable[..., object], *args: Any, queue: str = "default", time
     line.enqueue(job, args=args, job_id=job_id, job_timeout=timeout_s, result_ttl=RESULT_TTL_S, failure_ttl=FAILURE_TTL_S)
 
 
-class AppWorker(Worker):  # type: ignore[misc]
+class AppWorker(Worker):
     """A worker whose jobs run inside the app's context; each forked job opens database connections of its own."""
 
-    def main_work_horse(self, *args: Any, **kwargs: Any) -> None:
+    def main_work_horse(self, job: Job, queue: Queue) -> None:
+        """Begin a forked job: connections of the parent are not ours to use."""
         db.engine.dispose(close=False)
         current_app.extensions.pop("redis", None)
-        super().main_work_horse(*args, **kwargs)
+        super().main_work_horse(job, queue)
 
-    def perform_job(self, job: Job, queue: Queue) -> bool:
+    def perform_job(self, job: Job, *args: Any) -> bool:
+        """Run one job, its id on every log line."""
         with structlog.contextvars.bound_contextvars(job_id=job.id, job=job.func_name):
-            return bool(super().perform_job(job, queue))
+            return bool(super().perform_job(job, *args))
 
 
 def work(app: Flask) -> None:
@@ -75,4 +77,4 @@ def run_schedule(app: Flask) -> None:
                 entry.job, "default", interval=entry.every_s, cron=entry.cron, job_timeout=entry.timeout_s,
                 result_ttl=RESULT_TTL_S, failure_ttl=FAILURE_TTL_S,
             )  # fmt: skip
-        scheduler.start()
+        scheduler.start()  # type: ignore[no-untyped-call]

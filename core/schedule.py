@@ -25,6 +25,7 @@ class Entry:
 
     @property
     def name(self) -> str:
+        """The dotted name of its function."""
         return f"{self.job.__module__}.{self.job.__qualname__}"
 
 

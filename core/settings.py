@@ -88,10 +88,12 @@ THRESHOLDS: dict[str, int] = {f.name: f.default for f in fields(Settings)[_NAMES
 
 
 def port_of(environ: Mapping[str, str]) -> int:
+    """The web server's port."""
     return read(environ, "PORT", whole(1, 65535), default=8000)
 
 
 def var_dir_of(environ: Mapping[str, str]) -> Path:
+    """Where everything lives that a checkout keeps to itself."""
     return Path(environ.get("BACKOFFICE_VAR") or "var").absolute()
 
 
@@ -123,6 +125,7 @@ def whole(least: int, most: int) -> Callable[[str], int]:
 
 
 def flag(text: str) -> bool:
+    """A parser of yes and no."""
     lowered = text.lower()
     if lowered not in TRUE | FALSE:
         raise ValueError(f"must be 1 or 0, not {text!r}")
@@ -146,6 +149,7 @@ def database_url(text: str) -> str:
 
 
 def redis_url(text: str) -> str:
+    """A Redis or Valkey URL, as it is."""
     if text.partition("://")[0] not in {"redis", "rediss", "unix"} or "://" not in text:
         raise ValueError("must look like redis://host:6379/0")
     return text

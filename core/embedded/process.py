@@ -44,6 +44,7 @@ def free_port() -> int:
 
 
 def port_is_free(host: str, port: int) -> bool:
+    """Whether we could listen there now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -100,13 +101,16 @@ class Child:
 
     @property
     def pid(self) -> int:
+        """Its process id, which is also the id of its session."""
         return self.popen.pid
 
     @property
     def alive(self) -> bool:
+        """Whether it still runs."""
         return self.popen.poll() is None
 
     def wait(self, timeout_s: float | None = None) -> int:
+        """Wait for its end; the exit status."""
         return self.popen.wait(timeout_s)
 
     def stop(self, timeout_s: float = 10) -> None:
@@ -175,5 +179,3 @@ def wait_until(what: str, ready: Callable[[], bool], child: Child, timeout_s: fl
         if time.monotonic() > deadline:
             raise ServiceError(f"{what} did not answer within {timeout_s:.0f} s:\n{child.last_words()}")
         time.sleep(0.03)
-
-

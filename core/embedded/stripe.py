@@ -35,6 +35,7 @@ class Stripe:
 
     @property
     def url(self) -> str:
+        """What `STRIPE_API_BASE` has to be."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -65,6 +66,7 @@ class Stripe:
         httpx.delete(f"{self.url}/_config/data", timeout=5).raise_for_status()
 
     def stop(self) -> None:
+        """Stop it; its state is saved."""
         if self.child:
             self.child.stop()
 
@@ -115,6 +117,7 @@ def serve(port: int, state: Path | None, webhook_url: str, webhook_secret: str) 
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--state", type=Path)

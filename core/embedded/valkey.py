@@ -21,6 +21,7 @@ class Valkey:
 
     @property
     def url(self) -> str:
+        """What `REDIS_URL` has to be."""
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
@@ -49,5 +50,6 @@ class Valkey:
         client.close()
 
     def stop(self) -> None:
+        """Stop it."""
         if self.child:
             self.child.stop()
