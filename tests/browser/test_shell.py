@@ -115,3 +115,34 @@ def test_pages_print_without_navigation(chromium: Browser, base: str) -> None:
     assert page.locator("h1").is_visible()
     assert page.locator("table").first.is_visible()
     context.close()
+
+
+def test_filters_and_menus_work_without_scripts(chromium: Browser, base: str) -> None:
+    context = checks.new_context(chromium, checks.View("en", "light", 360), java_script_enabled=False)
+    page, _seen = checks.open_page(context, base + "/?lang=en")
+    page.locator(".shell-more summary").click()
+    assert page.locator(".shell-more nav a").first.is_visible()
+    page.locator(".shell-more summary").click()
+    page.fill("#f-q", "north")
+    page.get_by_role("button", name="Query").click()
+    assert "q=north" in page.url
+    assert not page.locator("[data-dismiss]:visible").count()
+    context.close()
+
+
+def test_twice_the_text_loses_nothing(chromium: Browser, base: str) -> None:
+    """200 % text at 1280 px is the layout of 640 px (WCAG 1.4.4); at 320 px it reflows (1.4.10)."""
+    for width in (640, 320):
+        context = checks.new_context(chromium, checks.View("en", "light", width))
+        page, _seen = checks.open_page(context, base + "/?lang=en&errors=1")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        context.close()
+
+
+def test_hidden_figures_equal_the_chart(chromium: Browser, base: str) -> None:
+    """The waterfall's drawn words are those of its data table."""
+    context = checks.new_context(chromium, checks.View("en", "light", 1280))
+    page, _seen = checks.open_page(context, base + "/?lang=en")
+    drawn = page.locator("#waterfall .wf-cols text.value").all_text_contents()
+    assert drawn == page.locator("#waterfall table td").all_text_contents()
+    context.close()
