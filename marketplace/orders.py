@@ -1,0 +1,169 @@
+"""Buying: one SQL call charges the wallet and records order and licence, or nothing happens at all."""
+
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask_babel import gettext as _
+from psycopg.errors import UniqueViolation
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
+
+from billing import wallets
+from core.db import db, member_call
+from core.errors import Conflict, IdReused
+from core.ids import request_hash
+from marketplace import pricing
+from marketplace.models import Order
+
+
+class AlreadyOwned(Conflict):
+    """The member has a licence of this listing already."""
+
+    code = "already_owned"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a buyer asks for: `id` is its own idempotency key, `price_minor` the price of one piece that it was shown."""
+
+    id: uuid.UUID
+    price_minor: int
+    quantity: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """The offer a purchase came from, and the CSM whose upsell it is."""
+
+    offer_id: uuid.UUID
+    csm_id: uuid.UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A purchase that stands. `is_replay`: it stood before this request."""
+
+    id: uuid.UUID
+    slug: str
+    version: str
+    quantity: int
+    price_minor: int
+    total_minor: int
+    tax_minor: int
+    currency: str
+    paid_minor: int
+    bonus_minor: int
+    balance_after_minor: int
+    at: datetime
+    is_replay: bool
+
+    @property
+    def license_id(self) -> uuid.UUID:
+        """The licence carries the order's id."""
+        return self.id
+
+
+PLACE = (
+    "select * from place_order(:member, :id, :hash, :listing, :revision, :version, :quantity, :price, :tax, :currency,"
+    " cast(:targets as smallint[]), cast(:amounts as bigint[]), cast(:limits as bigint[]), :exclusive, null, :offer, :csm, :placed_by, :at)"
+)
+_PLACE = text(PLACE)
+_PLACE_ALONE = re.sub(r":(\w+)", r"%(\1)s", PLACE)
+
+
+def content_hash(slug: str, wanted: Wanted) -> bytes:
+    """What decides a purchase's outcome besides its id."""
+    return request_hash("order", slug=slug, price_minor=wanted.price_minor, quantity=wanted.quantity)
+
+
+def place(
+    member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, placed_by: uuid.UUID | None = None, attribution: Attribution | None = None
+) -> Placed:
+    """Buy once, within the caller's transaction of that member. Replaying `wanted.id` returns the first order, even if the listing is gone by now.
+
+    Raises NotForSale, PriceChanged, EditionTooLow, AlreadyOwned, InsufficientFunds, WalletFrozen, IdReused.
+    """
+    if first := replayed(member_id, slug, wanted):
+        return first
+    terms = pricing.offered(slug)
+    pricing.confirm_price(terms, wanted.price_minor)
+    quote = pricing.quote(member_id, terms, wanted.quantity)
+    with _owned_already():
+        row = db.session.execute(_PLACE, _parameters(member_id, quote, wanted, at, placed_by, attribution)).one()
+    return _outcome(quote, wanted, row)
+
+
+def place_alone(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, placed_by: uuid.UUID | None = None) -> Placed | None:
+    """The hot path of `place`: its own transaction, one round trip, terms of sale from memory.
+
+    Returns None where the terms in memory do not serve (unknown, changed, or bound to an edition): nothing was done, call `place`.
+    """
+    terms = pricing.remembered(slug)
+    if terms is None or terms.required_rank or terms.required_features or terms.price_minor != wanted.price_minor:
+        return None
+    quote = pricing.quote(member_id, terms, wanted.quantity)
+    with _owned_already():
+        row = member_call(_PLACE_ALONE, _parameters(member_id, quote, wanted, at, placed_by, None))
+    return None if row[0] == "stale" else _outcome(quote, wanted, row)
+
+
+@contextmanager
+def _owned_already() -> Iterator[None]:
+    """Turn the refusal of a second licence into words."""
+    try:
+        yield
+    except (IntegrityError, UniqueViolation) as error:
+        if "license_one_each" in str(error):
+            raise AlreadyOwned(_("You own this already. Nothing was charged.")) from error
+        raise
+
+
+def _parameters(
+    member_id: uuid.UUID, quote: pricing.Quote, wanted: Wanted, at: datetime, placed_by: uuid.UUID | None, attribution: Attribution | None
+) -> dict[str, Any]:
+    """The arguments of `place_order`."""
+    terms = quote.listing
+    return {
+        "member": member_id, "id": wanted.id, "hash": content_hash(terms.slug, wanted), "listing": terms.id, "revision": terms.revision,
+        "version": terms.version, "quantity": wanted.quantity, "price": terms.price_minor, "tax": quote.tax_minor, "currency": terms.currency,
+        "targets": [int(t.account) for t in quote.targets], "amounts": [t.amount_minor for t in quote.targets],
+        "limits": [t.bonus_minor for t in quote.targets], "exclusive": not terms.is_repeatable,
+        "offer": attribution and attribution.offer_id, "csm": attribution and attribution.csm_id, "placed_by": placed_by, "at": at,
+    }  # fmt: skip
+
+
+def _outcome(quote: pricing.Quote, wanted: Wanted, row: Any) -> Placed:
+    """The order a call of `place_order` left, or the error it stands for."""
+    status, missing, paid, bonus, balance_after, at = row
+    if status in ("new", "replayed"):
+        terms = quote.listing
+        return Placed(
+            wanted.id, terms.slug, terms.version, wanted.quantity, terms.price_minor, quote.total_minor, quote.tax_minor, terms.currency,
+            paid, bonus, balance_after, at, status == "replayed",
+        )  # fmt: skip
+    if status == "stale":
+        raise pricing.PriceChanged(_("The listing has changed just now. Nothing was charged."), price_minor=quote.listing.price_minor)
+    if status == "insufficient_funds":
+        raise wallets.InsufficientFunds(_("There is not enough money in the wallet. Nothing was charged."), missing_minor=missing)
+    if status == "frozen":
+        raise wallets.WalletFrozen(_("This wallet is frozen while a payment is disputed."))
+    assert status == "id_reused", status
+    raise IdReused(_("This id was already used for another request."), field="id")
+
+
+def replayed(member_id: uuid.UUID, slug: str, wanted: Wanted) -> Placed | None:
+    """The first order under this id, or None. Raises IdReused when it was for something else."""
+    order = db.session.scalar(select(Order).where(Order.member_id == member_id, Order.id == wanted.id))
+    if order is None:
+        return None
+    if order.request_hash != content_hash(slug, wanted):
+        raise IdReused(_("This id was already used for another request."), field="id")
+    return Placed(
+        order.id, slug, order.version, order.quantity, order.price_minor, order.total_minor, order.tax_minor, order.currency,
+        order.paid_minor, order.bonus_minor, order.balance_after_minor, order.at, True,
+    )  # fmt: skip

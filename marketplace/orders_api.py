@@ -1,0 +1,59 @@
+"""POST /api/v1/listings/{slug}/orders: the store's hot path."""
+
+from typing import Any
+
+from flask_smorest import Blueprint
+from marshmallow import Schema, fields, validate
+
+from core.access import requires
+from core.actor import actor
+from core.clock import now
+from core.db import transaction
+from core.schemas import Problem
+from marketplace import orders
+
+blp = Blueprint("orders_api", __name__, url_prefix="/api/v1", description="Buying from the store")
+
+
+class OrderIn(Schema):
+    """A purchase. `id` is made by the client (UUIDv7 advised) and makes it happen once."""
+
+    id = fields.UUID(required=True)
+    price_minor = fields.Integer(required=True, strict=True, validate=validate.Range(min=0), metadata={"description": "The price of one piece you were shown"})
+    quantity = fields.Integer(load_default=1, strict=True, validate=validate.Range(min=1, max=10_000))
+
+
+class OrderOut(Schema):
+    """A purchase that stands; the licence carries the same id."""
+
+    id = fields.UUID(required=True)
+    license_id = fields.UUID(required=True)
+    listing = fields.String(required=True, attribute="slug")
+    version = fields.String(required=True)
+    quantity = fields.Integer(required=True)
+    price_minor = fields.Integer(required=True)
+    total_minor = fields.Integer(required=True)
+    tax_minor = fields.Integer(required=True)
+    currency = fields.String(required=True)
+    paid_minor = fields.Integer(required=True, metadata={"description": "Drawn from paid money"})
+    bonus_minor = fields.Integer(required=True, metadata={"description": "Drawn from bonus"})
+    balance_after_minor = fields.Integer(required=True)
+    at = fields.DateTime(required=True)
+
+
+@blp.post("/listings/<slug>/orders")
+@blp.arguments(OrderIn)
+@blp.response(201, OrderOut)
+@blp.alt_response(402, schema=Problem, description="Not enough money; `missing_minor` says how much")
+@blp.alt_response(403, schema=Problem, description="The role or the edition does not allow it")
+@blp.alt_response(404, schema=Problem, description="No such listing")
+@blp.alt_response(409, schema=Problem, description="price_changed, already_owned, id_reused or wallet_frozen; nothing was charged")
+@requires("owner", "buyer")
+def create_order(order_in: dict[str, Any], slug: str) -> orders.Placed:
+    """Buy a listing from the wallet. The same id and content again returns the first order."""
+    acting, wanted, at = actor(), orders.Wanted(**order_in), now()
+    placed = orders.place_alone(acting.member, slug, wanted, at=at, placed_by=acting.user_id)
+    if placed is None:
+        with transaction(acting):
+            placed = orders.place(acting.member, slug, wanted, at=at, placed_by=acting.user_id)
+    return placed

@@ -1,0 +1,123 @@
+"""What a listing costs a member, and where each part of the price goes. The quote shown is the quote charged."""
+
+import uuid
+from dataclasses import dataclass
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from billing.accounts import Account
+from billing.wallets import Target
+from core.db import db
+from core.errors import AppError, Conflict, NotFound
+from core.money import basis_points, tax_included
+from marketplace.models import Listing, Publisher
+from membership import entitlements
+
+
+class NotForSale(NotFound):
+    """There is no such listing, or it is not offered any more."""
+
+    code = "not_for_sale"
+
+
+class PriceChanged(Conflict):
+    """The price shown is no longer the price; `price_minor` is the present one."""
+
+    code = "price_changed"
+
+
+class EditionTooLow(AppError):
+    """The member's edition does not admit this listing; the reason names the edition that would."""
+
+    status, code = 403, "edition_too_low"
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A listing as a purchase sees it. `revision` proves at the charge that nothing has changed since."""
+
+    id: uuid.UUID
+    slug: str
+    revision: int
+    version: str
+    currency: str
+    price_minor: int
+    tax_rate_bp: int
+    bonus_limit_bp: int
+    commission_bp: int | None  # None: our own listing
+    is_repeatable: bool
+    product_line: str | None
+    required_rank: int
+    required_features: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The price of `quantity` pieces, tax included, laid out as the moves it will make."""
+
+    listing: Offered
+    quantity: int
+    total_minor: int
+    tax_minor: int
+    targets: tuple[Target, ...]
+
+    @property
+    def bonus_limit_minor(self) -> int:
+        """How much of the total may be paid from bonus."""
+        return sum(t.bonus_minor for t in self.targets)
+
+
+_offered: dict[str, Offered] = {}  # a hint: `place_order` compares the revision in the transaction that charges
+
+
+def remembered(slug: str) -> Offered | None:
+    """The terms this process saw last, without asking the database."""
+    return _offered.get(slug)
+
+
+def offered(slug: str) -> Offered:
+    """The listing's terms of sale as they stand. Raises NotForSale."""
+    row = db.session.execute(
+        select(Listing, Publisher).join(Publisher, Publisher.id == Listing.publisher_id).where(Listing.slug == slug, Listing.state == "published")
+    ).one_or_none()
+    if row is None or row[0].current_version is None:
+        _offered.pop(slug, None)
+        raise NotForSale(_("This listing is not for sale."))
+    listing, publisher = row
+    terms = Offered(
+        listing.id, slug, listing.revision, listing.current_version, listing.currency, listing.price_minor, listing.tax_rate_bp, listing.bonus_limit_bp,
+        publisher.commission_bp if publisher.kind == "partner" else None, listing.is_repeatable,
+        listing.product_line, listing.required_rank, tuple(listing.required_features),
+    )  # fmt: skip
+    _offered[slug] = terms
+    return terms
+
+
+def quote(member_id: uuid.UUID, listing: Offered, quantity: int) -> Quote:
+    """What `quantity` pieces cost this member (books, moves 3 and 4).
+
+    Tax comes out of the price, a partner gets its net share, the rest is ours; bonus pays at most the set part of ours.
+    Raises EditionTooLow.
+    """
+    if listing.required_rank or listing.required_features:
+        verdict = entitlements.verdict(entitlements.ranks_of(member_id), listing.product_line, listing.required_rank, list(listing.required_features))
+        if not verdict.allowed:
+            raise EditionTooLow(_("Your edition does not include this; an upgrade does."), needed_rank=verdict.needed_rank, needed_line=verdict.needed_line)
+    total = listing.price_minor * quantity
+    tax = tax_included(total, listing.tax_rate_bp)
+    net = total - tax
+    ours = net if listing.commission_bp is None else basis_points(net, listing.commission_bp)
+    account = Account.STORE_REVENUE if listing.commission_bp is None else Account.COMMISSION_REVENUE
+    targets = (
+        Target(account, ours, basis_points(ours, listing.bonus_limit_bp)),
+        Target(Account.TAX_PAYABLE, tax),
+        Target(Account.PARTNER_PENDING, net - ours),
+    )
+    return Quote(listing, quantity, total, tax, tuple(t for t in targets if t.amount_minor))
+
+
+def confirm_price(listing: Offered, shown_minor: int) -> None:
+    """The price the buyer saw must be the price. Raises PriceChanged."""
+    if shown_minor != listing.price_minor:
+        raise PriceChanged(_("The price has changed. Nothing was charged."), field="price_minor", price_minor=listing.price_minor, shown_minor=shown_minor)
