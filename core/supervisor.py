@@ -98,8 +98,14 @@ def execute(command: list[str], environ: Mapping[str, str]) -> int:
                 state.remember(services)
                 return _foreground(command, services.environment, state)
     except AlreadyRunning:
-        known = json.loads((var_dir / "run" / "environment.json").read_text())
-        os.execvpe(command[0], command, dict(environ) | known)  # noqa: S606
+        try:
+            known = json.loads((var_dir / "run" / "environment.json").read_text())
+        except FileNotFoundError:
+            raise ServiceError("this checkout is just starting or stopping; try again in a moment") from None
+        try:
+            os.execvpe(command[0], command, dict(environ) | known)  # noqa: S606
+        except OSError as error:
+            raise ServiceError(f"{command[0]} cannot be started: {error.strerror}") from None
 
 
 def _foreground(command: list[str], environment: Mapping[str, str], state: "State") -> int:
