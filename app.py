@@ -10,7 +10,11 @@ from flask_wtf.csrf import CSRFProtect
 
 from core import access, charts, errors, formats, i18n, navigation, security_headers
 from core.db import db
+from core.limits import limiter
 from core.settings import Settings
+from membership import authentication
+from membership.home_pages import home
+from membership.sign_in_pages import sign_in
 
 csrf = CSRFProtect()
 
@@ -56,3 +60,7 @@ def _config(settings: Settings) -> dict[str, object]:
 
 def _register(app: Flask) -> None:
     """Every room's routes, commands and subscriptions, one line each."""
+    authentication.init_app(app)
+    limiter.init_app(app)
+    for pages in (home, sign_in):
+        app.register_blueprint(pages)

@@ -53,7 +53,7 @@ def create_gallery() -> Flask:
         module.init_app(app)
     for name, views in {
         "store": ["home"], "apps": ["list_apps"], "wallet": ["show_wallet"], "subscriptions": ["show_subscriptions"],
-        "team": ["list_users"], "auth": ["sign_out"],
+        "team": ["list_users"], "sign_in": ["sign_out"],
     }.items():  # fmt: skip
         blueprint = Blueprint(name, name, url_prefix=f"/{name}")
         for view in views:

@@ -1,0 +1,88 @@
+"""Who is calling: a machine by its bearer key under /api, a person by the session cookie on pages. Nothing else counts."""
+
+from datetime import UTC, datetime, timedelta
+
+from flask import Flask, current_app, g, request, session
+from flask_babel import gettext as _
+
+from core.actor import SYSTEM, set_actor
+from core.db import transaction
+from core.errors import Unauthenticated
+from core.settings import Settings
+from membership import api_keys, sessions
+
+TOKEN = "token"  # noqa: S105 (the name of an entry in Flask's signed, HttpOnly cookie)
+NOBODY_ASKS = ("health.show_health", "health.show_readiness")
+
+
+class BadApiKey(Unauthenticated):
+    code = "bad_api_key"
+
+
+def init_app(app: Flask) -> None:
+    """Identify the actor before anything else happens, so that even an error page knows whose it is."""
+    settings: Settings = app.extensions["settings"]
+    app.permanent_session_lifetime = timedelta(days=settings.session_days)
+    app.before_request_funcs.setdefault(None, []).insert(0, _identify)
+
+    @app.context_processor
+    def _context() -> dict[str, object]:
+        return {"current_member_name": g.get("member_name")}
+
+
+def begin(token: str) -> None:
+    """Give this browser a session's token, and nothing of what it carried before: no fixation, a new CSRF token."""
+    session.clear()
+    session.permanent = True
+    session[TOKEN] = token
+
+
+def end() -> None:
+    """Take everything back from this browser."""
+    session.clear()
+
+
+def wall_now() -> datetime:
+    """Sessions live in real time, whatever the business clock says."""
+    return datetime.now(UTC)
+
+
+def _identify() -> None:
+    endpoint = request.endpoint or ""
+    if request.path.startswith("/api/"):
+        _by_key()
+    elif TOKEN in session and not endpoint.endswith("static") and endpoint not in NOBODY_ASKS and not request.path.startswith("/webhooks/"):
+        _by_session(session[TOKEN])
+
+
+def _by_key() -> None:
+    header = request.headers.get("Authorization", "")
+    if not header:
+        return  # anonymous: public routes of the API answer, the others say 401
+    scheme, _space, secret = header.partition(" ")
+    if scheme.lower() == "bearer" and secret:
+        key_hash = api_keys.hash_key(secret.strip())
+        acting = api_keys.remembered(key_hash)
+        if acting is None:
+            with transaction(SYSTEM):
+                acting = api_keys.identify(key_hash)
+            if acting is not None:
+                api_keys.remember(key_hash, acting)
+        if acting is not None:
+            set_actor(acting)
+            return
+    raise BadApiKey(_("This API key is not valid. Send: Authorization: Bearer …"))
+
+
+def _by_session(token: str) -> None:
+    at = wall_now()
+    days = current_app.extensions["settings"].session_days
+    with transaction(SYSTEM):
+        found = sessions.identify(token, at=at)
+        if found is not None and found.is_stale and found.actor.session_id is not None:
+            sessions.slide(found.actor.session_id, at=at, days=days)
+    if found is None:
+        end()
+        return
+    set_actor(found.actor)
+    g.member_name = found.member_name
