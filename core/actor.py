@@ -28,7 +28,7 @@ class Actor:
     @property
     def database_role(self) -> str:
         """The PostgreSQL role its transactions run under; row-level security hangs on it."""
-        return {"member": "app_member", "staff": "app_staff"}.get(self.kind, "app_system")
+        return {"member": "app_member", "staff": "app_staff", "publisher": "app_publisher"}.get(self.kind, "app_system")
 
     @property
     def is_signed_in(self) -> bool:

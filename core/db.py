@@ -46,7 +46,7 @@ class Base(DeclarativeBase):
 # Outside `transaction()` nothing runs: the session does not begin by itself, and the login role has no rights of its own.
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False, "autobegin": False})
 
-_ACT_AS = text("select set_config('role', :role, true), set_config('app.member_id', :member, true)")
+_ACT_AS = text("select set_config('role', :role, true), set_config('app.member_id', :member, true), set_config('app.publisher_id', :publisher, true)")
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def transaction(actor: Actor) -> Iterator[Session]:
 
 def act_as(session: Session, actor: Actor) -> None:
     """Take the actor's role until the transaction ends."""
-    session.execute(_ACT_AS, {"role": actor.database_role, "member": str(actor.member_id or "")})
+    session.execute(_ACT_AS, {"role": actor.database_role, "member": str(actor.member_id or ""), "publisher": str(actor.publisher_id or "")})
 
 
 def member_call(statement: str, parameters: dict[str, Any]) -> Any:

@@ -93,7 +93,12 @@ class ListingVersion(Base):
     yanked_reason: Mapped[str | None]
     created_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
-    __table_args__ = (CheckConstraint("state in ('draft', 'in_review', 'published', 'yanked')", name="state"),)
+    review_note: Mapped[str | None]  # why a reviewer sent it back; its state is then draft again
+    submitted_by: Mapped[str | None]
+    __table_args__ = (
+        CheckConstraint("state in ('draft', 'in_review', 'published', 'yanked')", name="state"),
+        Index("listing_version_in_review_idx", "created_at", postgresql_where=text("state = 'in_review'")),
+    )
 
 
 class Order(Base):
