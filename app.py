@@ -1,17 +1,16 @@
 """The application factory: it wires the rooms together and holds no rule."""
 
-import os
-
+import click
 from flask import Flask
 from flask_bootstrap import Bootstrap5
-from flask_limiter import Limiter
 from flask_smorest import Api
 from flask_wtf.csrf import CSRFProtect
 
-from core import access, charts, errors, formats, i18n, navigation, security_headers
+from core import access, charts, cli, errors, formats, health, i18n, logging, navigation, outbox, schedule, security_headers
 from core.db import db
 from core.limits import limiter
 from core.settings import Settings
+# from marketplace import orders_api
 from membership import authentication
 from membership.home_pages import home
 from membership.sign_in_pages import sign_in
@@ -28,7 +27,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     db.init_app(app)
     csrf.init_app(app)
     Bootstrap5(app)
-    for part in (i18n, formats, charts, navigation, security_headers, errors):
+    for part in (logging, i18n, formats, charts, navigation, security_headers, errors):
         part.init_app(app)
     _register(app)
     access.verify_all(app)
@@ -59,8 +58,37 @@ def _config(settings: Settings) -> dict[str, object]:
 
 
 def _register(app: Flask) -> None:
-    """Every room's routes, commands and subscriptions, one line each."""
+    """Every room's routes, commands, subscriptions and repeated jobs, one line each."""
     authentication.init_app(app)
     limiter.init_app(app)
-    for pages in (home, sign_in):
+    cli.init_app(app)
+    for pages in PAGES:
         app.register_blueprint(pages)
+    api = Api(app)
+    for blueprint in APIS:
+        api.register_blueprint(blueprint)
+        csrf.exempt(blueprint)  # the API takes bearer keys only, never the session cookie
+    for command in COMMANDS:
+        app.cli.add_command(command)
+    for topic, subscriber in SUBSCRIPTIONS:
+        outbox.subscribe(topic, subscriber)
+    for seconds, job in EVERY:
+        schedule.every(app, seconds, job)
+
+
+# Add a line here for what a room offers.
+PAGES = [
+    health.health,
+    home,
+    sign_in,
+]
+APIS = [
+    # orders_api.blp,
+]
+COMMANDS: list[click.Command] = [
+]
+SUBSCRIPTIONS: list[tuple[str, outbox.Subscriber]] = [
+]
+EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
+    (5, outbox.deliver_waiting),
+]

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Identity, Index, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from core import clock
 from core.db import SYSTEM, Base, db, transaction
 
 Subscriber = Callable[["OutboxMessage"], None]
@@ -83,3 +84,8 @@ def _deliver_one(message_id: int, at: datetime) -> bool:
             .values(attempts=OutboxMessage.__table__.c.attempts + 1, last_error=failure)
         )
     return False
+
+
+def deliver_waiting() -> int:
+    """The repeated job: deliver what waits now."""
+    return deliver(clock.now())

@@ -1,0 +1,57 @@
+"""Shapes that every room's JSON shares: the problem, and a page of a list."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from flask_smorest import Blueprint
+from marshmallow import Schema, fields, validate
+
+from core.paging import LIMIT_DEFAULT, LIMIT_MAX
+
+PROBLEM_TYPE = "application/problem+json"
+
+
+class ProblemField(Schema):
+    """One field that is not right."""
+
+    field = fields.String(required=True, metadata={"description": "Path of the field, like `lines.0.price_minor`."})
+    detail = fields.String(required=True)
+
+
+class Problem(Schema):
+    """RFC 9457 problem details: what every failure below /api looks like."""
+
+    type = fields.String(required=True, metadata={"example": "urn:problem:not_found"})
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    code = fields.String(required=True, metadata={"description": "Stable; the one to program against.", "example": "not_found"})
+    detail = fields.String(required=True, metadata={"description": "For people, in the language of Accept-Language."})
+    errors = fields.List(fields.Nested(ProblemField), metadata={"description": "Each field with its own sentence."})
+
+
+class PageQuery(Schema):
+    """Where a page of a list begins and how long it is."""
+
+    after = fields.String(load_default=None, metadata={"description": "`next` of the page before."})
+    limit = fields.Integer(load_default=LIMIT_DEFAULT, validate=validate.Range(1, LIMIT_MAX))
+
+
+@cache
+def page_of(schema: type[Schema]) -> type[Schema]:
+    """The schema of a page of these items: `items`, and `next`, the cursor of the page after it (null at the end)."""
+    return Schema.from_dict(
+        {"items": fields.List(fields.Nested(schema), required=True), "next": fields.String(required=True, allow_none=True)},
+        name=f"{schema.__name__}Page",
+    )
+
+
+def fails(blueprint: Blueprint, *statuses: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Document problem answers of a route: `@fails(blp, 401, 403, 404)`, between the responses and `@requires`."""
+
+    def mark(view: Callable[..., Any]) -> Callable[..., Any]:
+        for status in statuses:
+            view = blueprint.alt_response(status, schema=Problem, content_type=PROBLEM_TYPE)(view)
+        return view
+
+    return mark
