@@ -71,7 +71,8 @@ def test_robot_task_keeps_to_the_policy(slug: str) -> None:
 
 
 @pytest.mark.parametrize("line", [
-    "Evaluate    1 + 1", "Run    ls", "IF    ${a} > 1    Log    x", "Log    ${{1 + 1}}", "Get File    /etc/hosts", "FOR    ${a}    IN    1\n        Log    ${a.upper()}\n    END",
+    "Evaluate    1 + 1", "Run    ls", "IF    ${a} > 1    Log    x", "Log    ${{1 + 1}}", "Get File    /etc/hosts",
+    "FOR    ${a}    IN    1\n        Log    ${a.upper()}\n    END",
     "Run Keyword If    1    Log    x"])  # fmt: skip
 def test_the_policy_finds_offences(line: str) -> None:
     assert offences(f"*** Tasks ***\nBad\n    {line}\n")

@@ -118,6 +118,18 @@ Read Table
 
 Read Cells
     [Arguments]    ${line}
+    ${quoted}=    Get Regexp Matches    ${line}    "
+    IF    $quoted
+        @{cells}=    Read Quoted Cells    ${line}
+    ELSE
+        ${line}=    Replace String Using Regexp    ${line}    [ \t]*,[ \t]*    ,
+        ${line}=    Strip String    ${line}
+        @{cells}=    Split String    ${line}    ,
+    END
+    RETURN    ${cells}
+
+Read Quoted Cells
+    [Arguments]    ${line}
     @{cells}=    Get Regexp Matches    ${line}    (?:^|,)("(?:[^"]|"")*"|[^,]*)    1
     VAR    @{plain}
     FOR    ${cell}    IN    @{cells}

@@ -160,6 +160,18 @@ Read Table
 
 Read Cells
     [Arguments]    ${line}
+    ${quoted}=    Get Regexp Matches    ${line}    "
+    IF    $quoted
+        @{cells}=    Read Quoted Cells    ${line}
+    ELSE
+        ${line}=    Replace String Using Regexp    ${line}    [ \t]*,[ \t]*    ,
+        ${line}=    Strip String    ${line}
+        @{cells}=    Split String    ${line}    ,
+    END
+    RETURN    ${cells}
+
+Read Quoted Cells
+    [Arguments]    ${line}
     @{cells}=    Get Regexp Matches    ${line}    (?:^|,)("(?:[^"]|"")*"|[^,]*)    1
     VAR    @{plain}
     FOR    ${cell}    IN    @{cells}
@@ -179,6 +191,23 @@ Write Table
         VAR    @{cells}
         FOR    ${column}    IN    @{header}
             ${cell}=    Get From Dictionary    ${row}    ${column}    default=${EMPTY}
+            Append To List    ${cells}    ${cell}
+        END
+        ${line}=    Write Cells    ${cells}
+        Append To List    ${lines}    ${line}
+    END
+    ${text}=    Catenate    SEPARATOR=\n    @{lines}
+    Create File    ${path}    ${text}\n    encoding=UTF-8-SIG
+
+Write Cells
+    [Documentation]    One line; only cells that need it are quoted or kept from becoming a formula.
+    [Arguments]    ${cells}
+    ${line}=    Catenate    SEPARATOR=\x1f    @{cells}
+    ${special}=    Get Regexp Matches    ${line}    [,"]|(?:^|\x1f)[=@]
+    IF    $special
+        VAR    @{plain}    @{cells}
+        VAR    @{cells}
+        FOR    ${cell}    IN    @{plain}
             ${cell}=    Convert To String    ${cell}
             ${cell}=    Replace String Using Regexp    ${cell}    ^([=@])    '\\1
             ${cell}=    Replace String    ${cell}    "    ""
@@ -186,7 +215,7 @@ Write Table
             Append To List    ${cells}    ${cell}
         END
         ${line}=    Catenate    SEPARATOR=,    @{cells}
-        Append To List    ${lines}    ${line}
+    ELSE
+        ${line}=    Replace String    ${line}    \x1f    ,
     END
-    ${text}=    Catenate    SEPARATOR=\n    @{lines}
-    Create File    ${path}    ${text}\n    encoding=UTF-8-SIG
+    RETURN    ${line}
