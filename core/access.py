@@ -1,11 +1,12 @@
 """Which roles may call a route. Every route says so itself; `verify_all` refuses to start an app where one does not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 from flask import Flask, redirect, request, url_for
 from flask_babel import gettext as _
+from werkzeug import Response
 
 from core.actor import MEMBER_ROLES, ROLES, STAFF_ROLES, actor
 from core.errors import Forbidden, Unauthenticated, is_api_request
@@ -25,19 +26,24 @@ def requires(*roles: str) -> Callable[[View], View]:
     def mark(view: View) -> View:
         @wraps(view)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            acting = actor()
-            if acting.role in roles:
-                return view(*args, **kwargs)
-            if acting.is_signed_in:
-                raise Forbidden(_("Your role does not allow this."))
-            if is_api_request():
-                raise Unauthenticated(_("Send a valid API key: Authorization: Bearer …"))
-            return redirect(url_for("sign_in.show_sign_in", next=request.full_path.rstrip("?")))
+            return refusal(roles) or view(*args, **kwargs)
 
         checked.access = frozenset(roles)  # type: ignore[attr-defined]
         return cast(View, checked)
 
     return mark
+
+
+def refusal(roles: Collection[str]) -> Response | None:
+    """None for an actor whom these roles admit, the way to the sign-in page for a visitor of a page. Raises Forbidden, Unauthenticated."""
+    acting = actor()
+    if acting.role in roles:
+        return None
+    if acting.is_signed_in:
+        raise Forbidden(_("Your role does not allow this."))
+    if is_api_request():
+        raise Unauthenticated(_("Send a valid API key: Authorization: Bearer …"))
+    return redirect(url_for("sign_in.show_sign_in", next=request.full_path.rstrip("?") if request.method == "GET" else None))
 
 
 def public(view: View) -> View:

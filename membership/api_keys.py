@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from flask_babel import gettext as _
-from sqlalchemy import or_, select
+from sqlalchemy import insert, or_, select
 
 from core.actor import MEMBER_ROLES, Actor, kind_of
 from core.db import db
@@ -50,9 +50,16 @@ def create(name: str, role: str, member_id: uuid.UUID | None, *, at: datetime, c
         raise NotFound(_("There is no such member."), field="member")
     secret = make_secret()
     key = ApiKey(
-        id=new_id(), prefix=secret[:PREFIX_LENGTH], key_hash=hash_key(secret), name=name, role=role,
-        member_id=member_id, created_by=created_by, created_at=at, revoked_at=None,
-    )  # fmt: skip
+        id=new_id(),
+        prefix=secret[:PREFIX_LENGTH],
+        key_hash=hash_key(secret),
+        name=name,
+        role=role,
+        member_id=member_id,
+        created_by=created_by,
+        created_at=at,
+        revoked_at=None,
+    )
     db.session.add(key)
     return key, secret
 
@@ -71,11 +78,11 @@ def create_many(owners: Sequence[uuid.UUID], name: str, role: str, *, at: dateti
             "created_by": None,
             "created_at": at,
             "revoked_at": None,
-        }  # fmt: skip
+        }
         for owner, secret in made
     ]
     if rows:
-        db.session.execute(ApiKey.__table__.insert(), rows)
+        db.session.execute(insert(ApiKey), rows)
     return [secret for _owner, secret in made]
 
 

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 from flask import Flask, current_app, g, request, session
+from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
+from core import access
 from core.actor import SYSTEM, set_actor
 from core.db import transaction
 from core.errors import Unauthenticated
@@ -16,6 +18,8 @@ NOBODY_ASKS = ("health.show_health", "health.show_readiness")
 
 
 class BadApiKey(Unauthenticated):
+    """No such key, or one that was revoked."""
+
     code = "bad_api_key"
 
 
@@ -23,7 +27,7 @@ def init_app(app: Flask) -> None:
     """Identify the actor before anything else happens, so that even an error page knows whose it is."""
     settings: Settings = app.extensions["settings"]
     app.permanent_session_lifetime = timedelta(days=settings.session_days)
-    app.before_request_funcs.setdefault(None, []).insert(0, _identify)
+    app.before_request_funcs.setdefault(None, [])[:0] = [_identify, _admit]
 
     @app.context_processor
     def _context() -> dict[str, object]:
@@ -53,6 +57,13 @@ def _identify() -> None:
         _by_key()
     elif TOKEN in session and not endpoint.endswith("static") and endpoint not in NOBODY_ASKS and not request.path.startswith("/webhooks/"):
         _by_session(session[TOKEN])
+
+
+def _admit() -> ResponseReturnValue | None:
+    """Turn away who may not come in before a body is parsed or a token compared; `@requires` would say the same, but later."""
+    if request.endpoint is None:
+        return None  # 404 or 405 follow
+    return access.refusal(access.allowed(current_app, request.endpoint))
 
 
 def _by_key() -> None:

@@ -194,9 +194,7 @@ class SubscriptionMotion(Base):
     csm_id: Mapped[uuid.UUID | None]
     __table_args__ = (
         ForeignKeyConstraint(["member_id", "subscription_id"], ["subscription.member_id", "subscription.id"]),
-        CheckConstraint(
-            "motion in ('new', 'renewal', 'seats', 'upgrade', 'downgrade', 'cancel', 'resume', 'past_due', 'lapse')", name="motion"
-        ),
+        CheckConstraint("motion in ('new', 'renewal', 'seats', 'upgrade', 'downgrade', 'cancel', 'resume', 'past_due', 'lapse')", name="motion"),
         Index(None, "member_id", "subscription_id", "at"),
         Index(None, "at"),
     )

@@ -15,6 +15,8 @@ _hasher = PasswordHasher()  # RFC 9106, second recommended profile
 
 
 class WeakPassword(Invalid):
+    """Too short, or too long."""
+
     code = "weak_password"
 
 

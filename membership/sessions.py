@@ -70,7 +70,7 @@ def open_session(user_id: uuid.UUID, user_agent: str, *, at: datetime, days: int
             seen_at=at,
             expires_at=at + timedelta(days=days),
             revoked_at=None,
-        )  # fmt: skip
+        )
     )
     return token
 
@@ -87,7 +87,7 @@ def identify(token: str, *, at: datetime) -> SignedIn | None:
             UserSession.expires_at > at,
             User.disabled_at.is_(None),
             or_(Member.id.is_(None), Member.state == "active"),
-        )  # fmt: skip
+        )
     ).one_or_none()
     if row is None:
         return None
