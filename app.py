@@ -3,12 +3,12 @@
 import click
 from flask import Flask
 from flask_bootstrap import Bootstrap5
-from flask_smorest import Api
 from flask_wtf.csrf import CSRFProtect
 
-from core import access, charts, cli, errors, formats, health, i18n, logging, navigation, outbox, schedule, security_headers
+from core import access, api_docs, charts, cli, errors, formats, health, i18n, logging, navigation, outbox, schedule, security_headers
 from core.db import db
 from core.limits import limiter
+from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.settings import Settings
 # from marketplace import orders_api
 from membership import authentication
@@ -50,6 +50,7 @@ def _config(settings: Settings) -> dict[str, object]:
         "OPENAPI_VERSION": "3.1.0",
         "OPENAPI_URL_PREFIX": "/api/v1",
         "OPENAPI_JSON_PATH": "openapi.json",
+        "API_SPEC_OPTIONS": SPEC_OPTIONS,
         "RATELIMIT_STORAGE_URI": settings.redis_url,
         "RATELIMIT_STRATEGY": "fixed-window",
         "RATELIMIT_HEADERS_ENABLED": True,
@@ -64,7 +65,7 @@ def _register(app: Flask) -> None:
     cli.init_app(app)
     for pages in PAGES:
         app.register_blueprint(pages)
-    api = Api(app)
+    api = ProblemApi(app)
     for blueprint in APIS:
         api.register_blueprint(blueprint)
         csrf.exempt(blueprint)  # the API takes bearer keys only, never the session cookie
@@ -79,6 +80,7 @@ def _register(app: Flask) -> None:
 # Add a line here for what a room offers.
 PAGES = [
     health.health,
+    api_docs.api_docs,
     home,
     sign_in,
 ]
