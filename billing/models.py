@@ -148,12 +148,15 @@ class TopUp(Base):
     currency: Mapped[str]
     amount_minor: Mapped[int]
     bonus_minor: Mapped[int]  # promised by the offer in force when it was started
+    bonus_days: Mapped[int | None]  # how long that bonus lives once it is there
     method: Mapped[str]  # card | bank_transfer
     state: Mapped[str]  # pending | settled | failed | cancelled
     failure: Mapped[str | None]  # a reason in words a customer understands
     stripe_payment_intent: Mapped[str | None]
     payment_method_id: Mapped[uuid.UUID | None]
     bank_reference: Mapped[str | None]  # what the member writes on the transfer
+    bank_transaction: Mapped[str | None]  # the bank's own number of the transfer that arrived
+    received_minor: Mapped[int | None]  # what arrived by transfer, where it may differ from the announced amount
     created_by: Mapped[uuid.UUID | None]
     created_at: Mapped[datetime]
     settled_at: Mapped[datetime | None]
@@ -165,6 +168,8 @@ class TopUp(Base):
         Index("top_up_pending_idx", "created_at", postgresql_where=text("state = 'pending'")),
         Index(None, "member_id", "created_at"),
         Index("top_up_payment_intent_idx", "stripe_payment_intent", unique=True),
+        Index("top_up_bank_transaction_idx", "bank_transaction", unique=True),
+        Index(None, "id"),
     )
 
 
@@ -179,6 +184,18 @@ class TopUpOffer(Base):
     bonus_days: Mapped[int]  # how long the bonus lives
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime | None]
+
+
+class BankAccount(Base):
+    """Where members transfer to: one account a legal entity and currency. Without one, no bank transfer is offered."""
+
+    __tablename__ = "bank_account"
+    entity_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("legal_entity.id"), primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    bank: Mapped[str]
+    number: Mapped[str]
+    code: Mapped[str]  # CNAPS or BIC
 
 
 class StripeCustomer(Base):
