@@ -1,7 +1,6 @@
 """The kernel's commands: `flask --app app db-upgrade | prepare | work | schedule`."""
 
 import contextlib
-import logging
 from pathlib import Path
 
 import click
@@ -36,7 +35,6 @@ def prepare(logins: Path | None, loading: Path | None) -> None:
 
     One process does it all, because each start of Python with the whole app costs seconds.
     """
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     migrations.upgrade(_settings())
     if not _settings().demo:
         return

@@ -12,12 +12,13 @@ from rq import Queue, Worker
 from rq.cron import CronScheduler
 from rq.job import Job
 
-from core import schedule
+from core import logging, schedule
 from core.db import db
 from core.settings import Settings
 
 QUEUES = ("urgent", "default", "bulk")  # a worker empties the left one first
 RESULT_TTL_S = 3600
+SCHEDULED_RESULT_TTL_S = 300
 FAILURE_TTL_S = 14 * 24 * 3600
 
 
@@ -56,12 +57,20 @@ class AppWorker(Worker):
 
     def perform_job(self, job: Job, *args: Any) -> bool:
         """Run one job, its id on every log line."""
+        began = time.perf_counter()
         with structlog.contextvars.bound_contextvars(job_id=job.id, job=job.func_name):
-            return bool(super().perform_job(job, *args))
+            succeeded = bool(super().perform_job(job, *args))
+            took_ms = round((time.perf_counter() - began) * 1000, 1)
+            if succeeded:
+                logging.log.info("job", took_ms=took_ms)
+            else:
+                logging.log.error("job failed", took_ms=took_ms, error=(job.exc_info or "").strip().rpartition("\n")[2])
+            return succeeded
 
 
 def work(app: Flask) -> None:
     """Serve the queues until SIGTERM; a running job is finished first."""
+    logging.configure()
     with app.app_context():
         AppWorker(QUEUES, connection=connection()).work(logging_level="WARNING")
 
@@ -70,11 +79,24 @@ def run_schedule(app: Flask) -> None:
     """Put scheduled jobs in line when they are due, until SIGTERM."""
     os.environ["TZ"] = "UTC"  # cron fields are read in local time
     time.tzset()
+    logging.configure()
     with app.app_context():
         scheduler = CronScheduler(connection=connection(), logging_level="WARNING")
-        for entry in schedule.entries(app):
-            scheduler.register(
-                entry.job, "default", interval=entry.every_s, cron=entry.cron, job_timeout=entry.timeout_s,
-                result_ttl=RESULT_TTL_S, failure_ttl=FAILURE_TTL_S,
-            )  # fmt: skip
+        register(scheduler, app)
         scheduler.start()  # type: ignore[no-untyped-call]
+
+
+def register(scheduler: CronScheduler, app: Flask) -> None:
+    """Tell RQ's scheduler what the app repeats."""
+    for entry in schedule.entries(app):
+        # A run that nobody took before the next but one is due is dropped: a line of stale runs helps nobody.
+        scheduler.register(
+            entry.job,
+            "default",
+            interval=entry.every_s,
+            cron=entry.cron,
+            job_timeout=entry.timeout_s,
+            ttl=max(60, 2 * entry.every_s) if entry.every_s else None,
+            result_ttl=SCHEDULED_RESULT_TTL_S,
+            failure_ttl=FAILURE_TTL_S,
+        )

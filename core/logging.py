@@ -1,6 +1,7 @@
 """Structured logs: one JSON object a line, each with the id of the request or job it belongs to.
 
-Everything goes to stdout; errors go to stderr as well, so that a terminal shows them while stdout is a file.
+The web server, workers and the scheduler write everything to stdout, and errors to stderr as well, so that a terminal
+shows them while stdout is a file. Other commands keep stdout for their answer: their warnings go to stderr.
 """
 
 import logging
@@ -8,19 +9,25 @@ import re
 import sys
 import time
 import uuid
+from typing import TextIO
 
+import click
 import structlog
 from flask import Flask, Response, g, request
 
 REQUEST_ID = "X-Request-ID"
 _SANE = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_QUIET = ("/healthz", "/readyz", "/static/", "/bootstrap/")
+_QUIET = ("/healthz", "/readyz", "/static/", "/bootstrap/")  # nobody reads them
 
 log = structlog.stdlib.get_logger("backoffice")
 
 
-def configure(level: int = logging.INFO) -> None:
-    """Send structlog and the standard library's logging through one JSON formatter."""
+class _Handler(logging.StreamHandler[TextIO]):
+    """One of ours, so that `configure` may be called again."""
+
+
+def configure(*, service: bool = True) -> None:
+    """Send structlog and the standard library's logging through one JSON formatter; `service` False is for commands."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -38,18 +45,23 @@ def configure(level: int = logging.INFO) -> None:
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer(ensure_ascii=False)],
     )
-    everything = logging.StreamHandler(sys.stdout)
-    errors = logging.StreamHandler(sys.stderr)
-    errors.setLevel(logging.ERROR)
-    for handler in (everything, errors):
+    # The real streams: what a command prints may be redirected, and a log line must not end up there.
+    handlers = [_Handler(sys.__stderr__ or sys.stderr)]
+    handlers[0].setLevel(logging.ERROR if service else logging.WARNING)
+    if service:
+        handlers.append(_Handler(sys.__stdout__ or sys.stdout))
+    for handler in handlers:
         handler.setFormatter(formatter)
     root = logging.getLogger()
-    root.handlers = [everything, errors]
-    root.setLevel(level)
+    root.handlers = [*(handler for handler in root.handlers if not isinstance(handler, _Handler)), *handlers]
+    root.setLevel(logging.INFO)
+    for chatty in ("alembic", "httpx", "rq", "stripe"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def init_app(app: Flask) -> None:
     """Give every request an id (the caller's `X-Request-ID` where it is sane), return it, and log one line per request."""
+    configure(service=click.get_current_context(silent=True) is None)
 
     @app.before_request
     def begin() -> None:

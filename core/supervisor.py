@@ -175,7 +175,8 @@ def checkout(environ: Mapping[str, str]) -> Iterator[State]:
     """Hold this checkout's lock; the kernel lets go of it when we die. Raises AlreadyRunning."""
     state = State(var_dir_of(environ))
     try:
-        state.run_dir.mkdir(parents=True, exist_ok=True)
+        state.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state.run_dir.mkdir(exist_ok=True)
         lock = (state.run_dir / "supervisor.lock").open("a+")
     except OSError as error:
         raise ServiceError(f"{state.run_dir} cannot be written: {error.strerror}") from None
