@@ -2,8 +2,10 @@
 
 import uuid
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db import Base
@@ -67,8 +69,52 @@ class Offer(Base):
     expires_at: Mapped[datetime]
     decided_at: Mapped[datetime | None]
     order_id: Mapped[uuid.UUID | None]
+    refusal: Mapped[str | None]  # why it was declined, in the customer's words
     __table_args__ = (
         CheckConstraint("state in ('sent', 'accepted', 'declined', 'withdrawn', 'expired')", name="state"),
         Index(None, "csm_id", "sent_at"),
         Index("offer_open_idx", "member_id", "listing_id", unique=True, postgresql_where=text("state = 'sent'")),
+        Index("offer_expires_idx", "expires_at", postgresql_where=text("state = 'sent'")),
     )
+
+
+class Activity(Base):
+    """What a member's people did lately: one row a member, made from `usage_daily` by a job.
+
+    Windows end with `day`. A user-day is one person active on one day; `weeks` are the user-days of eight weeks, oldest first.
+    Runs of automations are counted apart and never make a person active.
+    """
+
+    __tablename__ = "activity"
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    day: Mapped[date]
+    active_7: Mapped[int]
+    active_28: Mapped[int]
+    active_prev_28: Mapped[int]
+    user_days_28: Mapped[int]
+    user_days_prev_28: Mapped[int]
+    active_days_28: Mapped[int]
+    duration_ms_28: Mapped[int]
+    events_28: Mapped[int]
+    automated_28: Mapped[int]
+    features_28: Mapped[int]
+    top_feature: Mapped[str | None]
+    weeks: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    trend_bp: Mapped[int | None]  # change of user-days in basis points; None without use in the 28 days before
+    computed_at: Mapped[datetime]
+    __table_args__ = (CheckConstraint("cardinality(weeks) = 8", name="weeks"),)
+
+
+class Routine(Base):
+    """A sequence of steps that a member's people repeat, and the listing that would do it for them."""
+
+    __tablename__ = "routine"
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)  # derived from the steps
+    steps: Mapped[list[Any]] = mapped_column(JSONB)  # [[feature, action], …]
+    runs: Mapped[int]  # in the window
+    users: Mapped[int]
+    minutes_a_month: Mapped[int]
+    listing_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("listing.id"))
+    minutes_saved_a_month: Mapped[int]
+    found_at: Mapped[datetime]
