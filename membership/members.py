@@ -1,0 +1,130 @@
+"""Members: the organisations that subscribe. Their money is the billing room's: who makes a member here opens its book there."""
+
+import re
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import BigInteger, Select, cast, func, or_, select, text
+
+from core.db import db
+from core.errors import Conflict, Invalid, NotFound
+from core.ids import new_id
+from membership.models import LegalEntity, Member, Subscription
+
+SIZES = ("small", "medium", "large")
+SALES_CYCLES = ("short", "long")
+CHANNELS = ("direct", "agent")
+STATES = ("active", "closed")
+
+
+class NumberTaken(Conflict):
+    """Another member has this number."""
+
+    code = "number_taken"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a list of members is narrowed down to; empty means everything."""
+
+    search: str = ""
+    state: str = ""
+    industry: str = ""
+    size: str = ""
+    csm_id: uuid.UUID | None = None
+    product_line: str = ""
+    rank: int | None = None
+
+
+def create(
+    name: str,
+    entity: LegalEntity,
+    *,
+    at: datetime,
+    name_en: str | None = None,
+    industry: str = "other",
+    size: str = "small",
+    sales_cycle: str = "short",
+    channel: str = "direct",
+    number: str | None = None,
+    csm_id: uuid.UUID | None = None,
+    member_id: uuid.UUID | None = None,
+) -> Member:
+    """Make a member without a book or wallet: the caller opens them with `billing.wallets.open_book`. Raises Invalid, NumberTaken."""
+    if not name.strip():
+        raise Invalid(_("Enter a name."), field="name")
+    for field, value, allowed in (("size", size, SIZES), ("sales_cycle", sales_cycle, SALES_CYCLES), ("channel", channel, CHANNELS)):
+        if value not in allowed:
+            raise Invalid(_("Choose one of the options."), field=field)
+    db.session.execute(text("select pg_advisory_xact_lock(hashtext('member.number'))"))  # numbers are given out one by one
+    if number is None:
+        highest = db.session.scalar(select(func.max(cast(func.substring(Member.number, r"^M(\d{1,9})$"), BigInteger))))
+        number = f"M{(highest or 0) + 1:05d}"
+    elif db.session.scalar(select(Member.id).where(Member.number == number)):
+        raise NumberTaken(_("Another member has this number."), field="number")
+    made = Member(
+        id=member_id or new_id(),
+        entity_id=entity.id,
+        number=number,
+        name=name.strip(),
+        name_en=name_en,
+        industry=industry,
+        size=size,
+        sales_cycle=sales_cycle,
+        channel=channel,
+        currency=entity.currency,
+        state="active",
+        csm_id=csm_id,
+        created_at=at,
+    )
+    db.session.add(made)
+    db.session.flush()
+    return made
+
+
+def find(member_id: uuid.UUID) -> Member:
+    """One member. Raises NotFound."""
+    found = db.session.get(Member, member_id)
+    if found is None:
+        raise NotFound(_("There is no such member."))
+    return found
+
+
+def find_by_number(number: str) -> Member:
+    """One member by the number people use. Raises NotFound."""
+    found = db.session.scalar(select(Member).where(Member.number == number.strip().upper()))
+    if found is None:
+        raise NotFound(_("There is no member with this number."), field="member")
+    return found
+
+
+def matching(wanted: Wanted) -> Select[Any]:
+    """The members of a filter, to be ordered and paged by the caller."""
+    statement = select(Member)
+    if word := wanted.search.strip():
+        like = "%" + re.sub(r"([\\%_])", r"\\\1", word) + "%"
+        statement = statement.where(or_(Member.name.ilike(like), Member.name_en.ilike(like), Member.number.ilike(like)))
+    for column, value in ((Member.state, wanted.state), (Member.industry, wanted.industry), (Member.size, wanted.size), (Member.csm_id, wanted.csm_id)):
+        if value:
+            statement = statement.where(column == value)
+    if wanted.product_line or wanted.rank:
+        running = select(Subscription.id).where(Subscription.member_id == Member.id, Subscription.state != "ended")
+        if wanted.product_line:
+            running = running.where(Subscription.product_line == wanted.product_line)
+        if wanted.rank:
+            running = running.where(Subscription.rank == wanted.rank)
+        statement = statement.where(running.exists())
+    return statement
+
+
+def count(wanted: Wanted) -> int:
+    """How many members a filter finds."""
+    return db.session.scalar(select(func.count()).select_from(matching(wanted).subquery())) or 0
+
+
+def industries() -> list[str]:
+    """The industries there are members of, for a filter."""
+    return list(db.session.scalars(select(Member.industry).distinct().order_by(Member.industry)))

@@ -1,0 +1,107 @@
+"""What a member should know, said once: notices are kept as facts and put into words when they are read, in the reader's language."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from core import formats
+from core.db import db
+from core.errors import NotFound
+from core.ids import derived
+from membership.models import Notice
+
+Details = dict[str, Any]
+
+
+def tell(member_id: uuid.UUID, kind: str, details: Details, *, at: datetime, key: str) -> bool:
+    """Leave a notice for a member; `False` when the same `key` was told before, which changes nothing.
+
+    `details` carries facts, never sentences: `amount_minor`, `currency`, `name_zh`/`name_en`, dates as ISO text (see SENTENCES).
+    """
+    assert kind in SENTENCES, f"unknown kind of notice {kind}"
+    row = {"member_id": member_id, "id": derived("notice", member_id, key), "kind": kind, "details": details, "at": at, "read_at": None}
+    told = db.session.execute(insert(Notice).values(row).on_conflict_do_nothing(index_elements=["member_id", "id"]).returning(Notice.id))
+    return told.first() is not None
+
+
+def list_newest(member_id: uuid.UUID, limit: int = 50) -> Sequence[Notice]:
+    """A member's notices, the newest first."""
+    return db.session.scalars(select(Notice).where(Notice.member_id == member_id).order_by(Notice.at.desc(), Notice.id.desc()).limit(limit)).all()
+
+
+def unread_count(member_id: uuid.UUID) -> int:
+    """How many notices nobody of the member has read."""
+    return db.session.scalar(select(func.count()).where(Notice.member_id == member_id, Notice.read_at.is_(None))) or 0
+
+
+def mark_read(member_id: uuid.UUID, notice_id: uuid.UUID, *, at: datetime) -> None:
+    """Somebody of the member has read it; the first time counts. Raises NotFound."""
+    found = db.session.get(Notice, (member_id, notice_id))
+    if found is None:
+        raise NotFound(_("There is no such notice."))
+    found.read_at = found.read_at or at
+
+
+def mark_all_read(member_id: uuid.UUID, *, at: datetime) -> None:
+    """Everything there is now has been read."""
+    db.session.execute(update(Notice).where(Notice.member_id == member_id, Notice.read_at.is_(None), Notice.at <= at).values(read_at=at))
+
+
+def sentence(notice: Notice) -> str:
+    """A notice in words, in the language of the page."""
+    return SENTENCES[notice.kind](_Facts(notice.details))
+
+
+class _Facts:
+    """Details ready to print; what is missing is `--`, as everywhere."""
+
+    def __init__(self, details: Details) -> None:
+        self.details = details
+
+    def money(self, name: str = "amount_minor") -> str:
+        return formats.money(self.details.get(name), str(self.details.get("currency", "CNY")))
+
+    def name(self, name: str = "name") -> str:
+        """A name in two languages (`name_zh`, `name_en`) or in one (`name`)."""
+        here = self.details.get(f"{name}_{formats.language()}") or self.details.get(name) or self.details.get(f"{name}_zh")
+        return str(here or formats.MISSING)
+
+    def day(self, name: str) -> str:
+        given = self.details.get(name)
+        if not given:
+            return formats.MISSING
+        return formats.date(datetime.fromisoformat(given) if "T" in given or " " in given else date.fromisoformat(given))
+
+    def text(self, name: str) -> str:
+        return str(self.details.get(name) or formats.MISSING)
+
+
+SENTENCES: dict[str, Callable[[_Facts], str]] = {
+    "subscription_past_due": lambda f: _(
+        "The renewal of %(name)s costs %(amount)s, and the wallet lacks %(missing)s. Your next top-up pays it; please top up by %(day)s.",
+        name=f.name(),
+        amount=f.money(),
+        missing=f.money("missing_minor"),
+        day=f.day("until"),
+    ),
+    "subscription_renewed": lambda f: _(
+        "%(name)s was renewed until %(day)s. %(amount)s was taken from the wallet.", name=f.name(), day=f.day("until"), amount=f.money()
+    ),
+    "subscription_ended": lambda f: _("%(name)s ended on %(day)s.", name=f.name(), day=f.day("at")),
+    "top_up_settled": lambda f: (
+        _("Your top-up of %(amount)s has arrived, with a bonus of %(bonus)s.", amount=f.money(), bonus=f.money("bonus_minor"))
+        if f.details.get("bonus_minor")
+        else _("Your top-up of %(amount)s has arrived.", amount=f.money())
+    ),
+    "top_up_failed": lambda f: _("Your top-up of %(amount)s did not go through: %(reason)s", amount=f.money(), reason=f.text("reason")),
+    "offer_received": lambda f: _("%(csm)s recommends %(name)s to you.", csm=f.text("csm"), name=f.name()),
+    "seats_changed": lambda f: _("%(name)s now has %(seats)s seats.", name=f.name(), seats=f.text("seats")),
+    "edition_changed": lambda f: _("You now have the %(edition)s edition of %(name)s.", edition=f.name("edition"), name=f.name()),
+    "bonus_expiring": lambda f: _("A bonus of %(amount)s expires on %(day)s. It is used first with your next purchase.", amount=f.money(), day=f.day("at")),
+}
+KINDS = tuple(SENTENCES)

@@ -1,0 +1,120 @@
+"""Shapes of the membership room's forms and JSON."""
+
+from flask_babel import lazy_gettext as _l
+from marshmallow import EXCLUDE, Schema, fields, validate
+
+from core.actor import MEMBER_ROLES, ROLES
+from core.schemas import PageQuery
+from membership import api_keys, members
+
+
+class Form(Schema):
+    """A page's form: it may carry more (the token, a button's name) than the schema reads."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class InvitationForm(Form):
+    """Who is invited, and as what."""
+
+    email = fields.Email(required=True, error_messages={"invalid": _l("Enter an e-mail address like name@example.com.")})
+    name = fields.String(required=True, validate=validate.Length(1, 100, error=_l("Enter a name.")))
+    role = fields.String(required=True, validate=validate.OneOf(MEMBER_ROLES, error=_l("Choose a role.")))
+
+
+class RoleForm(Form):
+    """A role within the team."""
+
+    role = fields.String(required=True, validate=validate.OneOf(MEMBER_ROLES, error=_l("Choose a role.")))
+
+
+class SeatForm(Form):
+    """The subscription whose seat a user gets; empty releases the seat."""
+
+    seat = fields.UUID(load_default=None, allow_none=True)
+
+
+class PasswordForm(Form):
+    """A first password."""
+
+    password = fields.String(required=True)
+    again = fields.String(load_default="")
+
+
+class NewPasswordForm(Form):
+    """A password for another one."""
+
+    present = fields.String(required=True)
+    password = fields.String(required=True)
+
+
+class ApiKeyForm(Form):
+    """What an operator fills in for a key."""
+
+    name = fields.String(required=True, validate=validate.Length(1, 100, error=_l("Enter a name.")))
+    role = fields.String(required=True, validate=validate.OneOf(api_keys.ROLES, error=_l("Choose what the key may do.")))
+    member = fields.String(load_default="", metadata={"description": "The member's number, like M00001."})
+
+
+class MemberQuery(PageQuery):
+    """Filters of the list of members."""
+
+    q = fields.String(load_default="", validate=validate.Length(max=100), metadata={"description": "Part of a name or number."})
+    state = fields.String(load_default="", validate=validate.OneOf(("", *members.STATES)))
+    industry = fields.String(load_default="")
+    size = fields.String(load_default="", validate=validate.OneOf(("", *members.SIZES)))
+    product_line = fields.String(load_default="")
+
+
+class MemberOut(Schema):
+    """A member: the subscribing organisation."""
+
+    id = fields.UUID(required=True)
+    number = fields.String(required=True, metadata={"example": "M00001"})
+    name = fields.String(required=True)
+    name_en = fields.String(required=True, allow_none=True)
+    industry = fields.String(required=True)
+    size = fields.String(required=True, validate=validate.OneOf(members.SIZES))
+    sales_cycle = fields.String(required=True, validate=validate.OneOf(members.SALES_CYCLES))
+    channel = fields.String(required=True, validate=validate.OneOf(members.CHANNELS))
+    currency = fields.String(required=True, metadata={"example": "CNY"})
+    state = fields.String(required=True, validate=validate.OneOf(members.STATES))
+    csm_id = fields.UUID(required=True, allow_none=True)
+    created_at = fields.AwareDateTime(required=True)
+
+
+class MeOut(Schema):
+    """Whose key this is."""
+
+    kind = fields.String(required=True, validate=validate.OneOf(("member", "staff", "publisher")))
+    role = fields.String(required=True, validate=validate.OneOf(ROLES))
+    name = fields.String(required=True)
+    member_id = fields.UUID(required=True, allow_none=True)
+    api_key_id = fields.UUID(required=True, allow_none=True)
+
+
+class ApiKeyOut(Schema):
+    """A key as it can be shown again: without its secret."""
+
+    id = fields.UUID(required=True)
+    prefix = fields.String(required=True)
+    name = fields.String(required=True)
+    role = fields.String(required=True, validate=validate.OneOf(ROLES))
+    member_id = fields.UUID(required=True, allow_none=True)
+    created_at = fields.AwareDateTime(required=True)
+    revoked_at = fields.AwareDateTime(required=True, allow_none=True)
+
+
+class ApiKeyIn(Schema):
+    """A new key: for a member's machine, or (without a member) for one of ours."""
+
+    name = fields.String(required=True, validate=validate.Length(1, 100))
+    role = fields.String(required=True, validate=validate.OneOf(api_keys.ROLES))
+    member_id = fields.UUID(load_default=None, allow_none=True)
+
+
+class ApiKeyMade(ApiKeyOut):
+    """A new key with its secret, shown this once."""
+
+    key = fields.String(required=True)
