@@ -6,7 +6,9 @@ from pathlib import Path
 import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from core import jobs, migrations
 from core.db import SYSTEM, transaction
@@ -35,7 +37,12 @@ def prepare(logins: Path | None, loading: Path | None) -> None:
 
     One process does it all, because each start of Python with the whole app costs seconds.
     """
-    migrations.upgrade(_settings())
+    try:
+        migrations.upgrade(_settings())
+    except (OperationalError, ProgrammingError) as error:
+        if isinstance(error, ProgrammingError) and not isinstance(error.orig, InsufficientPrivilege):
+            raise  # a fault of ours: show where
+        raise click.ClickException(f"the database refuses the migrations: {str(error.orig).splitlines()[0]}") from None
     if not _settings().demo:
         return
     if _is_empty():

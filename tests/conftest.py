@@ -26,7 +26,7 @@ from sqlalchemy import Engine, make_url, text
 from sqlalchemy.orm import Session
 
 from core import migrations
-from core.db import SYSTEM, transaction
+from core.db import SYSTEM, db, transaction
 from core.embedded.postgres import Postgres, dsn
 from core.embedded.stripe import Stripe
 from core.embedded.valkey import Valkey
@@ -79,14 +79,16 @@ def migrated(server_url: str) -> Iterator[str]:
     with psycopg.connect(dsn(server_url), autocommit=True) as connection:
         connection.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
         connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    migrations.upgrade(_settings(url, "redis://unused"))
-    with psycopg.connect(dsn(server_url), autocommit=True) as connection:
-        known = connection.execute("select 1 from pg_roles where rolname = %s", [LOGIN]).fetchone()
-        connection.execute(f"{'alter' if known else 'create'} role {LOGIN} login noinherit password 'test'")
-        connection.execute(f"grant backoffice_app to {LOGIN}")
-    yield url
-    with psycopg.connect(dsn(server_url), autocommit=True) as connection:
-        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+    try:
+        migrations.upgrade(_settings(url, "redis://unused"))
+        with psycopg.connect(dsn(server_url), autocommit=True) as connection:
+            known = connection.execute("select 1 from pg_roles where rolname = %s", [LOGIN]).fetchone()
+            connection.execute(f"{'alter' if known else 'create'} role {LOGIN} login noinherit password 'test'")
+            connection.execute(f"grant backoffice_app to {LOGIN}")
+        yield url
+    finally:
+        with psycopg.connect(dsn(server_url), autocommit=True) as connection:
+            connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
 def _settings(owner: str, redis_url: str) -> Settings:
@@ -125,14 +127,16 @@ class LonelyClient(FlaskClient):
 
 
 @pytest.fixture(scope="session")
-def _app(settings: Settings) -> Flask:
+def _app(settings: Settings) -> Iterator[Flask]:
     from app import create_app
 
     app = create_app(settings)
     app.testing = True
     app.config["WTF_CSRF_ENABLED"] = False
     app.test_client_class = LonelyClient
-    return app
+    yield app
+    with app.app_context():
+        db.engine.dispose()
 
 
 @pytest.fixture
