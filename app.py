@@ -5,15 +5,19 @@ from flask import Flask
 from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFProtect
 
+from billing import top_up_jobs
+from billing.webhooks import webhooks
 from core import access, api_docs, charts, cli, errors, formats, health, i18n, logging, navigation, outbox, schedule, security_headers
 from core.db import db
 from core.limits import limiter
 from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.settings import Settings
-# from marketplace import orders_api
+from marketplace import orders_api
 from membership import authentication
 from membership.home_pages import home
 from membership.sign_in_pages import sign_in
+from operations import events_api, offers_api
+from operations import jobs as operations_jobs
 
 csrf = CSRFProtect()
 
@@ -65,6 +69,7 @@ def _register(app: Flask) -> None:
     cli.init_app(app)
     for pages in PAGES:
         app.register_blueprint(pages)
+    csrf.exempt(webhooks)  # signed by Stripe
     api = ProblemApi(app)
     for blueprint in APIS:
         api.register_blueprint(blueprint)
@@ -83,9 +88,12 @@ PAGES = [
     api_docs.api_docs,
     home,
     sign_in,
+    webhooks,
 ]
 APIS = [
-    # orders_api.blp,
+    orders_api.blp,
+    events_api.blp,
+    offers_api.blp,
 ]
 COMMANDS: list[click.Command] = [
 ]
@@ -93,4 +101,10 @@ SUBSCRIPTIONS: list[tuple[str, outbox.Subscriber]] = [
 ]
 EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (5, outbox.deliver_waiting),
+    (top_up_jobs.SWEEP_EVERY_S, top_up_jobs.process_waiting),
+    (top_up_jobs.SWEEP_EVERY_S, top_up_jobs.check_pending),
+    (60, operations_jobs.refresh_usage),
+    (3600, operations_jobs.refresh_activity),
+    (3600, operations_jobs.expire_offers),
+    (86_400, operations_jobs.find_routines),
 ]

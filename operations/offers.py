@@ -1,0 +1,236 @@
+"""Offers: a CSM recommends a listing to a member; accepting it buys from the wallet, and the sale is that CSM's upsell.
+
+sent → accepted | declined (the customer) | withdrawn (the CSM, or bought without the offer) | expired.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import and_, exists, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import defer
+
+from core import audit
+from core.actor import Actor
+from core.db import db
+from core.errors import Conflict, IdReused, Invalid, NotFound
+from core.ids import derived, request_hash
+from marketplace import orders
+from marketplace.models import License, Listing, Order
+from membership import members, notices
+from membership.models import User
+from operations import words
+from operations.models import Offer, Routine
+
+REASON_MAX = 500
+STATES = ("sent", "accepted", "declined", "withdrawn", "expired")
+
+
+class NotOffered(NotFound):
+    """There is no such offer for this member."""
+
+
+class OfferClosed(Conflict):
+    """The offer was decided, withdrawn, or is past its date; nothing was charged."""
+
+    code = "offer_closed"
+
+
+class OfferOpen(Conflict):
+    """The member has an open offer of this listing already."""
+
+    code = "offer_open"
+
+
+class OwnedAlready(Conflict):
+    """The member has this listing already."""
+
+    code = "already_owned"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a CSM sends: `id` is its own idempotency key, `reason` tells the customer why."""
+
+    id: uuid.UUID
+    slug: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An offer with its listing; `is_open` at the instant it was asked for."""
+
+    offer: Offer
+    listing: Listing
+    is_open: bool
+
+    @property
+    def price_minor(self) -> int:
+        """What accepting costs now; the offer's own price is the one it was sent with."""
+        return self.listing.price_minor if self.is_open else self.offer.price_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Recommended:
+    """Something for this member: an open offer, or the listing that does what its people repeat."""
+
+    listing: Listing
+    reason: str
+    offer: Offer | None
+    minutes_saved_a_month: int
+
+
+def send(member_id: uuid.UUID, wanted: Wanted, acting: Actor, *, days: int, at: datetime) -> Offer:
+    """Recommend a listing to a member, once; it is told, and may decide for `days` days. The caller's staff transaction.
+
+    Raises IdReused, OfferOpen, OwnedAlready, Invalid (no reason, no such listing, other currency), NotFound (no such member).
+    """
+    reason = wanted.reason.strip()
+    if not 1 <= len(reason) <= REASON_MAX:
+        raise Invalid(_("Say why, in up to %(most)s characters.", most=REASON_MAX), field="reason")
+    content = request_hash("offer", member=member_id, slug=wanted.slug, reason=reason)
+    if (first := _replayed(member_id, wanted.id, content)) is not None:
+        return first
+    member = members.find(member_id)
+    listing = db.session.scalar(select(Listing).where(Listing.slug == wanted.slug, Listing.state == "published", Listing.current_version.is_not(None)))
+    if listing is None:
+        raise Invalid(_("The store does not offer this listing."), field="listing")
+    if listing.currency != member.currency:
+        raise Invalid(_("This listing is sold in another currency."), field="listing")
+    if not listing.is_repeatable and db.session.scalar(select(_licensed(member_id, listing.id))):
+        raise OwnedAlready(_("This member has the listing already."), field="listing")
+    csm_id = acting.user_id if acting.role == "csm" else member.csm_id
+    csm_name = acting.name if csm_id in (None, acting.user_id) else db.session.scalars(select(User.name).where(User.id == csm_id)).one()
+    row = {
+        "member_id": member_id, "id": wanted.id, "request_hash": content, "listing_id": listing.id,
+        "csm_id": csm_id, "csm_name": csm_name, "reason": reason,
+        "price_minor": listing.price_minor, "state": "sent", "sent_at": at, "expires_at": at + timedelta(days=days),
+    }  # fmt: skip
+    sent: Offer | None = db.session.scalar(insert(Offer).values(row).on_conflict_do_nothing().returning(Offer))
+    if sent is None:  # the same id just now, or another open offer of the listing
+        if (first := _replayed(member_id, wanted.id, content)) is not None:
+            return first
+        raise OfferOpen(_("An offer of this listing is open already."), field="listing")
+    details = {"csm": csm_name, "name_zh": listing.name_zh, "name_en": listing.name_en, "offer_id": str(sent.id)}
+    notices.tell(member_id, "offer_received", details, at=at, key=f"offer:{sent.id}")
+    audit.record("offer.send", sent.id, at=at, member_id=member_id, after={"listing": listing.slug, "price_minor": listing.price_minor}, reason=reason)
+    return sent
+
+
+def _replayed(member_id: uuid.UUID, offer_id: uuid.UUID, content: bytes) -> Offer | None:
+    first = db.session.scalar(select(Offer).where(Offer.member_id == member_id, Offer.id == offer_id))
+    if first is not None and first.request_hash != content:
+        raise IdReused(_("This id was already used for another request."), field="id")
+    return first
+
+
+def _licensed(member_id: Any, listing_id: Any) -> Any:
+    return exists().where(License.member_id == member_id, License.listing_id == listing_id, License.is_exclusive, License.state != "ended")
+
+
+def accept(member_id: uuid.UUID, offer_id: uuid.UUID, price_minor: int | None, acting: Actor, *, at: datetime) -> tuple[Offer, Order]:
+    """Buy what is offered from the wallet; a second acceptance returns the first purchase and charges nothing.
+
+    `price_minor` is the price the customer was shown (None: the offer's own). The caller's transaction of that member.
+    Raises NotOffered, OfferClosed and what `orders.place` raises; then the offer stays as it was.
+    """
+    offer = _locked(member_id, offer_id)
+    order_id = derived("offer-order", member_id, offer_id)  # an offer buys once, whoever clicks
+    if offer.state != "accepted":
+        _must_be_open(offer, at)
+        slug = db.session.scalars(select(Listing.slug).where(Listing.id == offer.listing_id)).one()
+        wanted = orders.Wanted(order_id, offer.price_minor if price_minor is None else price_minor)
+        orders.place(member_id, slug, wanted, at=at, placed_by=acting.user_id, attribution=orders.Attribution(offer.id, offer.csm_id))
+        offer.state, offer.decided_at, offer.order_id = "accepted", at, order_id
+    return offer, db.session.scalars(select(Order).where(Order.member_id == member_id, Order.id == order_id)).one()
+
+
+def decline(member_id: uuid.UUID, offer_id: uuid.UUID, reason: str | None, *, at: datetime) -> Offer:
+    """The customer does not want it; saying so again changes nothing. Raises NotOffered, OfferClosed."""
+    offer = _locked(member_id, offer_id)
+    if offer.state != "declined":
+        _must_be_open(offer, at)
+        offer.state, offer.decided_at, offer.refusal = "declined", at, (reason or "").strip() or None
+    return offer
+
+
+def withdraw(member_id: uuid.UUID, offer_id: uuid.UUID, *, at: datetime) -> Offer:
+    """The CSM takes an open offer back; doing so again changes nothing. Raises NotOffered, OfferClosed."""
+    offer = _locked(member_id, offer_id)
+    if offer.state != "withdrawn":
+        _must_be_open(offer, at)
+        offer.state, offer.decided_at = "withdrawn", at
+        audit.record("offer.withdraw", offer.id, at=at, member_id=member_id, before={"state": "sent"}, after={"state": "withdrawn"})
+    return offer
+
+
+def _locked(member_id: uuid.UUID, offer_id: uuid.UUID) -> Offer:
+    mine = select(Offer).where(Offer.member_id == member_id, Offer.id == offer_id)
+    found = db.session.scalar(mine.with_for_update().execution_options(populate_existing=True))
+    if found is None:
+        raise NotOffered(_("There is no such offer."))
+    return found
+
+
+def _must_be_open(offer: Offer, at: datetime) -> None:
+    if offer.state != "sent" or offer.expires_at <= at:
+        raise OfferClosed(_("This offer is closed. Nothing was charged."))
+
+
+_BOUGHT = text("""
+with bought as (
+  update offer o set state = 'withdrawn', decided_at = l.starts_at, order_id = l.id from license l
+  where o.state = 'sent' and l.member_id = o.member_id and l.listing_id = o.listing_id and l.is_exclusive and l.state <> 'ended' returning 1
+) select count(*) from bought
+""")
+_EXPIRE = text("""
+with gone as (
+  update offer set state = 'expired', decided_at = expires_at where state = 'sent' and expires_at <= :at returning 1
+) select count(*) from gone
+""")
+
+
+def expire(*, at: datetime) -> int:
+    """Close what is past its date, and what the member bought without the offer; returns how many. Jobs only."""
+    return int(db.session.execute(_BOUGHT).scalar_one()) + int(db.session.execute(_EXPIRE, {"at": at}).scalar_one())
+
+
+def list_shown(member_id: uuid.UUID, *, at: datetime, limit: int = 50) -> list[Shown]:
+    """A member's offers with their listings: open ones first, then the latest."""
+    rows = db.session.execute(
+        select(Offer, Listing)
+        .join(Listing, Listing.id == Offer.listing_id)
+        .where(Offer.member_id == member_id)
+        .order_by((Offer.state == "sent").desc(), Offer.sent_at.desc(), Offer.id)
+        .limit(limit)
+        .options(defer(Listing.search), defer(Listing.description_zh), defer(Listing.description_en))
+    )
+    return [Shown(offer, listing, offer.state == "sent" and offer.expires_at > at) for offer, listing in rows]
+
+
+def open_count(member_id: uuid.UUID, *, at: datetime) -> int:
+    """How many offers wait for this member's answer: the badge beside the page's name."""
+    return db.session.scalar(select(func.count()).where(Offer.member_id == member_id, Offer.state == "sent", Offer.expires_at > at)) or 0
+
+
+def recommended_for(member_id: uuid.UUID, limit: int = 3, *, at: datetime) -> list[Recommended]:
+    """“Recommended for you because…”: open offers first, then listings that do what the member's people repeat. One query."""
+    is_open = and_(Offer.member_id == member_id, Offer.listing_id == Listing.id, Offer.state == "sent", Offer.expires_at > at)
+    rows = db.session.execute(
+        select(Listing, Offer, Routine)
+        .outerjoin(Offer, is_open)
+        .outerjoin(Routine, and_(Routine.member_id == member_id, Routine.listing_id == Listing.id))
+        .where((Offer.id.is_not(None)) | (Routine.id.is_not(None)), Listing.state == "published", ~_licensed(member_id, Listing.id))
+        .order_by(Offer.id.is_(None), Offer.sent_at.desc(), Routine.minutes_saved_a_month.desc().nulls_last(), Listing.slug)
+        .limit(limit * 5)  # one listing may answer several routines
+        .options(defer(Listing.search), defer(Listing.description_zh), defer(Listing.description_en))
+    )
+    best: dict[uuid.UUID, Recommended] = {}
+    for listing, offer, routine in rows:
+        reason = offer.reason if offer else _("Your team repeats “%(steps)s”.", steps=words.steps(routine.steps))
+        best.setdefault(listing.id, Recommended(listing, reason, offer, routine.minutes_saved_a_month if routine else 0))
+    return list(best.values())[:limit]
