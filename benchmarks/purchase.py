@@ -1,0 +1,52 @@
+"""Buying `usage-pack` through HTTP against what PostgreSQL can do at best, against an empty route, and on one hot wallet."""
+
+import json
+import uuid
+from collections.abc import Iterator
+
+from benchmarks import load
+from benchmarks.figures import figure, tell
+from benchmarks.stage import HERE, fill, stage
+
+MEMBERS, CONNECTIONS, PAIRS, SECONDS = 1_000, 16, 7, 3
+PATH = "/api/v1/listings/usage-pack/orders"
+
+
+def _requests(path: str, keys: list[str]) -> Iterator[bytes]:
+    n = 0
+    while True:
+        yield load.request("POST", path, keys[n % len(keys)], json.dumps({"id": str(uuid.uuid4()), "price_minor": 100}).encode())
+        n += 1
+
+
+def measure() -> None:
+    """Print purchase_vs_raw, purchase_vs_empty and purchase_hot."""
+    with stage() as on:
+        keys = fill(on.start(), MEMBERS, 10**12)
+        on.psql("-f", str(HERE / "raw_purchase.sql"))
+        on.psql("-c", "vacuum analyze")
+        on.serve()
+
+        def http(path: str, of: list[str], seconds: float = SECONDS) -> load.Load:
+            done = load.run(on.port, _requests(path, of), connections=CONNECTIONS, seconds=seconds)
+            assert set(done.statuses) == {201}, f"{path}: {done.statuses}"
+            return done
+
+        http(PATH, keys, 2), http("/api/v1/empty", keys, 1)  # warm up
+        raw, empty, hot = [], [], []
+        for n in range(PAIRS):
+            peer = on.pgbench(HERE / "raw_purchase.pgbench", {"wallets": 100_000}, SECONDS)
+            spread = http(PATH, keys)
+            nothing = http("/api/v1/empty", keys)
+            one = http(PATH, keys[:1])
+            raw.append(spread.per_second / peer)
+            empty.append(spread.per_second / nothing.per_second)
+            hot.append(one.per_second / spread.per_second)
+            tell(
+                f"{n + 1}/{PAIRS} raw {peer:.0f}/s, purchase {spread.per_second:.0f}/s p50 {spread.percentile_ms(50):.1f} ms p99 {spread.percentile_ms(99):.1f} ms,"
+                f" empty {nothing.per_second:.0f}/s, hot {one.per_second:.0f}/s p99 {one.percentile_ms(99):.1f} ms"
+            )
+        on.verify()
+        figure("purchase_vs_raw", raw, 0.30)
+        figure("purchase_vs_empty", empty, 0.35)
+        figure("purchase_hot", hot, 0.50)
