@@ -112,9 +112,11 @@ def read_event(payload: bytes, signature: str | None) -> dict[str, Any]:
     """The event of a webhook whose signature is right and not old. Raises ValueError for anything else."""
     try:
         event = client().construct_event(payload, signature, _settings().stripe_webhook_secret)
-    except stripe.SignatureVerificationError as error:
+        found: dict[str, Any] = event.to_dict()
+        if not found["id"] or not found["type"] or not isinstance(found["data"]["object"], dict):
+            raise ValueError("not an event")
+    except (stripe.SignatureVerificationError, AttributeError, KeyError, TypeError) as error:  # the latter: signed, but no event
         raise ValueError(str(error)) from error
-    found: dict[str, Any] = event.to_dict()
     return found
 
 
