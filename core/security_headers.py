@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import brotli  # type: ignore[import-untyped]
-from flask import Flask, Response, current_app, request, url_for
+from flask import Flask, Response, current_app, g, request, url_for
 from flask_compress import Compress
 
 POLICY = {
@@ -38,10 +38,15 @@ ASSET_TYPES = {"text/css", "text/javascript", "application/javascript", "image/s
 YEAR = "public, max-age=31536000, immutable"
 
 
-def policy(form_targets: tuple[str, ...] = ()) -> str:
-    """The policy as one header; `form_targets` are origins a form may redirect to (a payment page)."""
+def policy(form_targets: tuple[str, ...] = (), extra: dict[str, str] | None = None) -> str:
+    """The policy as one header; `form_targets` are origins a form may redirect to (a payment page).
+
+    `extra` adds sources to directives of one page: its view sets `g.csp_extra = {"script-src": "https://…"}`.
+    """
     parts = dict(POLICY)
     parts["form-action"] = " ".join((parts["form-action"], *form_targets))
+    for name, sources in (extra or {}).items():
+        parts[name] = f"{parts[name]} {sources}" if name in parts else sources
     return "; ".join(f"{name} {value}" for name, value in parts.items())
 
 
@@ -88,7 +93,7 @@ def _pack_asset(response: Response) -> None:
 def _decorate(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    response.headers.setdefault("Content-Security-Policy", policy(tuple(current_app.config["CSP_FORM_TARGETS"])))
+    response.headers.setdefault("Content-Security-Policy", policy(tuple(current_app.config["CSP_FORM_TARGETS"]), g.get("csp_extra")))
     if request.is_secure:
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
     if (request.endpoint or "").endswith("static"):
