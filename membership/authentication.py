@@ -31,7 +31,7 @@ def init_app(app: Flask) -> None:
 
     @app.context_processor
     def _context() -> dict[str, object]:
-        return {"current_member_name": g.get("member_name")}
+        return {"current_member_name": g.get("member_name"), "unread_notices": g.get("unread_notices", 0)}
 
 
 def begin(token: str) -> None:
@@ -97,3 +97,4 @@ def _by_session(token: str) -> None:
         return
     set_actor(found.actor)
     g.member_name = found.member_name
+    g.unread_notices = found.unread

@@ -2,11 +2,13 @@
 
 import re
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import BigInteger, Select, cast, func, or_, select, text
 
 from core.db import db
@@ -18,6 +20,12 @@ SIZES = ("small", "medium", "large")
 SALES_CYCLES = ("short", "long")
 CHANNELS = ("direct", "agent")
 STATES = ("active", "closed")
+SIZE_NAMES = {"small": _l("Small"), "medium": _l("Medium"), "large": _l("Large")}
+INDUSTRY_NAMES = {
+    "retail": _l("Retail"), "manufacturing": _l("Manufacturing"), "education": _l("Education"), "health": _l("Health"), "finance": _l("Finance"),
+    "logistics": _l("Logistics"), "software": _l("Software"), "consulting": _l("Consulting"), "catering": _l("Catering"), "real_estate": _l("Real estate"),
+    "tourism": _l("Tourism"), "construction": _l("Construction"), "agriculture": _l("Agriculture"), "media": _l("Media"), "other": _l("Other"),
+}  # fmt: skip
 
 
 class NumberTaken(Conflict):
@@ -85,6 +93,11 @@ def create(
     return made
 
 
+def industry_name(industry: str) -> str:
+    """An industry in the page's language; as it is where we have no word for it."""
+    return str(INDUSTRY_NAMES.get(industry, industry))
+
+
 def find(member_id: uuid.UUID) -> Member:
     """One member. Raises NotFound."""
     found = db.session.get(Member, member_id)
@@ -128,3 +141,17 @@ def count(wanted: Wanted) -> int:
 def industries() -> list[str]:
     """The industries there are members of, for a filter."""
     return list(db.session.scalars(select(Member.industry).distinct().order_by(Member.industry)))
+
+
+def numbers(member_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """The numbers of some members."""
+    return {row[0]: row[1] for row in db.session.execute(select(Member.id, Member.number).where(Member.id.in_(member_ids)))}
+
+
+def running_of(member_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[Subscription]]:
+    """The running subscriptions of some members, in one query."""
+    found: dict[uuid.UUID, list[Subscription]] = {member_id: [] for member_id in member_ids}
+    running = select(Subscription).where(Subscription.member_id.in_(member_ids), Subscription.state != "ended").order_by(Subscription.product_line)
+    for subscription in db.session.scalars(running):
+        found[subscription.member_id].append(subscription)
+    return found

@@ -18,7 +18,7 @@ class Form(Schema):
 class InvitationForm(Form):
     """Who is invited, and as what."""
 
-    email = fields.Email(required=True, error_messages={"invalid": _l("Enter an e-mail address like name@example.com.")})
+    email = fields.String(required=True, validate=validate.Length(1, 200, error=_l("Enter an e-mail address like name@example.com.")))
     name = fields.String(required=True, validate=validate.Length(1, 100, error=_l("Enter a name.")))
     role = fields.String(required=True, validate=validate.OneOf(MEMBER_ROLES, error=_l("Choose a role.")))
 

@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flask_babel import gettext as _
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 
 from core.actor import Actor, kind_of
 from core.db import db
 from core.errors import NotFound, Unauthenticated
 from core.ids import new_id
 from membership import passwords
-from membership.models import Member, User, UserSession
+from membership.models import Member, Notice, User, UserSession
 
 SLIDE_AFTER = timedelta(minutes=10)  # a session is written at most this often, not on every request
+_UNREAD = select(func.count()).where(Notice.member_id == User.member_id, Notice.read_at.is_(None)).scalar_subquery()  # so that no page pays a query for it
 
 
 class WrongSignIn(Unauthenticated):
@@ -35,6 +36,7 @@ class SignedIn:
 
     actor: Actor
     member_name: str | None
+    unread: int  # notices of the member
     is_stale: bool
 
 
@@ -78,7 +80,7 @@ def open_session(user_id: uuid.UUID, user_agent: str, *, at: datetime, days: int
 def identify(token: str, *, at: datetime) -> SignedIn | None:
     """Whose token this is, or None when the session, the user or the member is out. One query."""
     row = db.session.execute(
-        select(UserSession.id, UserSession.seen_at, User.id, User.name, User.role, User.locale, User.member_id, User.publisher_id, Member.name)
+        select(UserSession.id, UserSession.seen_at, User.id, User.name, User.role, User.locale, User.member_id, User.publisher_id, Member.name, _UNREAD)
         .join(User, User.id == UserSession.user_id)
         .outerjoin(Member, Member.id == User.member_id)
         .where(
@@ -91,11 +93,11 @@ def identify(token: str, *, at: datetime) -> SignedIn | None:
     ).one_or_none()
     if row is None:
         return None
-    session_id, seen_at, user_id, name, role, locale, member_id, publisher_id, member_name = row
+    session_id, seen_at, user_id, name, role, locale, member_id, publisher_id, member_name, unread = row
     acting = Actor(
         kind=kind_of(role), role=role, name=name, user_id=user_id, member_id=member_id, publisher_id=publisher_id, session_id=session_id, locale=locale
     )
-    return SignedIn(acting, member_name, at - seen_at > SLIDE_AFTER)
+    return SignedIn(acting, member_name, unread, at - seen_at > SLIDE_AFTER)
 
 
 def slide(session_id: uuid.UUID, *, at: datetime, days: int) -> None:
