@@ -59,7 +59,7 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """Read and check the environment. Raises SettingsError naming the first variable that is missing or wrong."""
         port = port_of(environ)
-        host = environ.get("HOST") or "127.0.0.1"
+        host = environ.get("BACKOFFICE_HOST") or "127.0.0.1"
         database = read(environ, "DATABASE_URL", database_url)
         return cls(
             database_url=database,

@@ -74,7 +74,7 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 def run(environ: Mapping[str, str]) -> int:
     """Run the product until it is told to stop; the exit status."""
     port = port_of(environ)
-    host = environ.get("HOST") or "127.0.0.1"
+    host = environ.get("BACKOFFICE_HOST") or "127.0.0.1"
     with checkout(environ) as state:
         if not port_is_free(host, port):
             raise ServiceError(f"port {port} is taken by another program; choose another one with PORT=…")

@@ -15,6 +15,7 @@ import psutil
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_LOG_MAX = 20 * 2**20  # bytes; a longer log is put aside when its process starts
 
 
 class ServiceError(Exception):
@@ -78,6 +79,8 @@ class Child:
         def prepare() -> None:
             die_with_parent(stop_signal)
 
+        if log and log.exists() and log.stat().st_size > _LOG_MAX:
+            log.replace(log.with_suffix(".old"))
         output: IO[bytes] | None = log.open("ab") if log else None
         try:
             self.popen = subprocess.Popen(  # noqa: S603

@@ -182,3 +182,17 @@ def _put(var: Path, port: int, value: str) -> None:
 
 def _get(var: Path, port: int) -> str:
     return _sql(var, port, "select value from public.kept_by_test")
+
+
+def test_a_demo_world_that_was_cut_short_is_loaded_anew(var: Path) -> None:
+    port = free_port()
+    _put(var, port, "half a world")  # `exec` without a running product brings the services up by itself
+    (var / "run" / "demo.loading").touch()
+    run = Run(var, PORT=str(port))
+    try:
+        run.wait_for("Ready on ")
+        assert "beginning it again" in run.text
+        assert not (var / "run" / "demo.loading").exists()
+        assert _sql(var, port, "select to_regclass('public.kept_by_test') is null") == "True"
+    finally:
+        assert run.end() == 0
