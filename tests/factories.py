@@ -34,7 +34,7 @@ def make_member(*, paid: int = 0, bonus: int = 0, name: str = "测试会员", bo
         session.flush()
         wallets.open_book(member.id, "member", ENTITY, "CNY", at - timedelta(days=400))
         if paid or bonus:
-            wallets.credit(wallets.Credit(member.id, new_id(), request_hash("test"), "top_up", "CNY", at - timedelta(days=1), paid, bonus, bonus_expires_at=bonus_expires_at))
+            wallets.credit(wallets.Credit(member.id, new_id(), request_hash("test"), "opening_balance", "CNY", at - timedelta(days=1), paid, bonus, bonus_expires_at=bonus_expires_at))
     return member
 
 

@@ -32,12 +32,19 @@ end $$;
 -- Expire what has expired in one wallet by `at`, each grant at its own instant. The caller holds the wallet's lock.
 create function expire_wallet(m uuid, c text, at timestamptz) returns int
 language plpgsql security definer set search_path = public, pg_temp as $$
-declare g record; l lot; w wallet; tx uuid; residue bigint; done int := 0;
+declare g record; l lot; w wallet; tx uuid; earned bigint; residue bigint; done int := 0;
 begin
   for g in select * from wallet_grant x where x.member_id = m and x.currency = c and x.is_open and x.expires_at <= expire_wallet.at and x.held_minor = 0
            order by x.expires_at, x.id
   loop
-    update lot set expired_minor = expired_minor + g.remaining_minor where member_id = m and id = g.lot_id returning * into l;
+    -- Paid money that lapses is revenue like a spend, so it earns the lot's discount back; bonus that lapses takes its discount with it.
+    update lot x set expired_minor = x.expired_minor + case g.kind when 'bonus' then g.remaining_minor else 0 end,
+        spent_minor = x.spent_minor + case g.kind when 'paid' then g.remaining_minor else 0 end
+      where x.member_id = m and x.id = g.lot_id returning * into l;
+    earned := case g.kind when 'paid' then round(l.discount_minor::numeric * l.spent_minor / l.face_minor)::bigint - l.earned_minor end;
+    if earned > 0 then
+      update lot x set earned_minor = x.earned_minor + earned where x.member_id = m and x.id = g.lot_id returning * into l;
+    end if;
     update wallet_grant set remaining_minor = 0, is_open = false where member_id = m and id = g.id;
     update wallet set paid_minor = paid_minor - case g.kind when 'paid' then g.remaining_minor else 0 end,
                       bonus_minor = bonus_minor - case g.kind when 'bonus' then g.remaining_minor else 0 end,
@@ -49,9 +56,12 @@ begin
     insert into posting (book_id, transaction_id, n, source, target, amount_minor, grant_id)
       select m, tx, 1, case g.kind when 'paid' then 20 else 21 end,
              case when g.kind = 'paid' then 44 when g.lot_id is not null then 22 else 53 end, g.remaining_minor, g.id;
-    residue := l.discount_minor - l.earned_minor - least(l.expired_minor, l.discount_minor);
-    if l.spent_minor + l.expired_minor = l.face_minor and residue > 0 then  -- the lot is used up: what was earned back too much is breakage
-      insert into posting values (m, tx, 2, 22, 44, residue, null);
+    if earned > 0 then
+      insert into posting values (m, tx, 2, 44, 22, earned, null);
+    end if;
+    residue := l.earned_minor + l.expired_minor - l.discount_minor;
+    if l.spent_minor + l.expired_minor = l.face_minor and residue <> 0 then  -- the lot is used up: what was earned back too much is breakage
+      insert into posting values (m, tx, 3, case when residue > 0 then 22 else 44 end, case when residue > 0 then 44 else 22 end, abs(residue), null);
     end if;
     done := done + 1;
   end loop;
@@ -84,7 +94,10 @@ begin
     perform expire_wallet(r.book_id, r.currency, r.at);
     select * into w from wallet x where x.member_id = r.book_id and x.currency = r.currency;
   end if;
-  for t in 1..cardinality(due) loop total := total + due[t]; end loop;
+  for t in 1..cardinality(due) loop
+    assert due[t] >= 0 and r.targets[t] not in (20, 21), 'a charge goes out of the wallet';
+    total := total + due[t];
+  end loop;
   missing := total;
   out.balance_after_minor := coalesce(w.paid_minor + w.bonus_minor, 0);
   if w.state = 'frozen' then
@@ -123,9 +136,10 @@ begin
         update lot x set earned_minor = x.earned_minor + earned where x.member_id = r.book_id and x.id = spend.id;
         leg_source := leg_source || own_part; leg_target := leg_target || 22::smallint; leg_amount := leg_amount || earned; leg_grant := leg_grant || null::uuid;
       end if;
-      residue := l.discount_minor - l.earned_minor - earned - least(l.expired_minor, l.discount_minor);
-      if l.spent_minor + l.expired_minor = l.face_minor and residue > 0 then  -- used up with a part expired: the rest is breakage
-        leg_source := leg_source || 22::smallint; leg_target := leg_target || 44::smallint; leg_amount := leg_amount || residue; leg_grant := leg_grant || null::uuid;
+      residue := l.earned_minor + earned + l.expired_minor - l.discount_minor;
+      if l.spent_minor + l.expired_minor = l.face_minor and residue <> 0 then  -- used up: what was earned back too much (or could not be) is breakage
+        leg_source := leg_source || case when residue > 0 then 22 else 44 end::smallint; leg_target := leg_target || case when residue > 0 then 44 else 22 end::smallint;
+        leg_amount := leg_amount || abs(residue); leg_grant := leg_grant || null::uuid;
       end if;
     end loop;
   end if;
@@ -198,6 +212,7 @@ begin
       continue;
     end if;
     assert r.paid_minor >= 0 and r.bonus_minor >= 0 and r.paid_minor + r.bonus_minor > 0;
+    assert not (r.sources || r.targets) && array[20, 21]::smallint[], 'wallet accounts move with a grant only';
     perform expire_wallet(r.book_id, r.currency, r.at) from wallet v
       where v.member_id = r.book_id and v.currency = r.currency and v.next_expiry_at <= r.at;
     lot_id := case when r.bonus_source = 22 and r.bonus_minor > 0 then r.id end;  -- money without a discount needs no lot

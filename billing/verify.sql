@@ -1,0 +1,147 @@
+-- The checks of billing/verify.py, each one statement that returns rows of `subject, what, recorded, derived`: none, when the books hold.
+-- `{effects}` stands for the statement under that name. Account codes are those of billing/accounts.py: 20 paid money, 21 bonus, 22 discount, 90 interbook.
+
+-- check: effects
+  select p.book_id, p.transaction_id, p.grant_id, p.source, p.target,
+    case when p.target = 20 then p.amount_minor when p.source = 20 then -p.amount_minor else 0 end as paid,
+    case when p.target = 21 then p.amount_minor when p.source = 21 then -p.amount_minor else 0 end as bonus
+  from posting p where p.source in (20, 21) or p.target in (20, 21)
+
+-- check: posting without transaction
+select format('book %s, transaction %s', p.book_id, p.transaction_id) as subject, 'transaction' as what, 'missing' as recorded, p.n || ' posting' as derived
+from posting p left join ledger_transaction t on t.book_id = p.book_id and t.id = p.transaction_id where t.id is null
+
+-- check: never below zero
+select format('book %s, wallet %s', member_id, currency) as subject, 'held' as what, held_minor::text as recorded,
+  'at most ' || paid_minor + bonus_minor as derived
+from wallet where held_minor > paid_minor + bonus_minor or least(paid_minor, bonus_minor, held_minor) < 0
+
+-- check: wallet balance
+with derived as (
+  select e.book_id, t.currency, sum(e.paid) as paid, sum(e.bonus) as bonus
+  from ({effects}) e join ledger_transaction t on t.book_id = e.book_id and t.id = e.transaction_id group by 1, 2)
+select format('book %s, wallet %s', coalesce(w.member_id, d.book_id), coalesce(w.currency, d.currency)) as subject, v.what, v.recorded::text, v.derived::text
+from wallet w full join derived d on d.book_id = w.member_id and d.currency = w.currency
+cross join lateral (values
+  ('paid', coalesce(w.paid_minor, 0), coalesce(d.paid, 0)), ('bonus', coalesce(w.bonus_minor, 0), coalesce(d.bonus, 0))
+) v(what, recorded, derived)
+where v.recorded <> v.derived
+
+-- check: chain
+with effect as (select book_id, transaction_id, sum(paid) as paid, sum(bonus) as bonus from ({effects}) e group by 1, 2),
+chain as (
+  select t.book_id, t.id, t.seq, t.kind, t.effective_at, t.amount_minor, t.paid_after_minor, t.bonus_after_minor, w.member_id is not null as has_wallet,
+    coalesce(e.paid + e.bonus, 0) as effect, row_number() over line as place,
+    sum(coalesce(e.paid, 0)) over line as paid, sum(coalesce(e.bonus, 0)) over line as bonus,
+    max(t.effective_at) filter (where t.kind <> 'correction') over (line rows between unbounded preceding and 1 preceding) as last_at
+  from ledger_transaction t left join effect e on e.book_id = t.book_id and e.transaction_id = t.id
+  left join wallet w on w.member_id = t.book_id and w.currency = t.currency
+  window line as (partition by t.book_id, t.currency order by t.seq))
+select format('book %s, transaction %s (number %s)', book_id, id, seq) as subject, v.what, v.recorded, v.derived
+from chain cross join lateral (values
+  ('sequence number', seq::text, place::text, seq <> place),
+  ('amount', amount_minor::text, effect::text, amount_minor <> effect),
+  ('paid_after', paid_after_minor::text, paid::text, has_wallet and paid_after_minor is distinct from paid),
+  ('bonus_after', bonus_after_minor::text, bonus::text, has_wallet and bonus_after_minor is distinct from bonus),
+  ('effective_at', effective_at::text, 'not before ' || last_at, has_wallet and kind <> 'correction' and effective_at < last_at)
+) v(what, recorded, derived, differs) where v.differs
+
+-- check: position
+with last as (select book_id, currency, max(seq) as seq, max(effective_at) as at from ledger_transaction group by 1, 2),
+counted as (
+  select member_id as book_id, currency, last_seq, last_effective_at from wallet
+  union all select book_id, currency, last_seq, null from ledger_position)
+select format('book %s, %s', coalesce(c.book_id, l.book_id), coalesce(c.currency, l.currency)) as subject, v.what, v.recorded, v.derived
+from counted c full join last l on l.book_id = c.book_id and l.currency = c.currency
+cross join lateral (values
+  ('last sequence number', coalesce(c.last_seq, 0)::text, coalesce(l.seq, 0)::text, coalesce(c.last_seq, 0) <> coalesce(l.seq, 0)),
+  ('last effective_at', c.last_effective_at::text, l.at::text, c.last_effective_at < l.at)
+) v(what, recorded, derived, differs) where v.differs
+
+-- check: grant
+with derived as (
+  select e.book_id, t.currency, e.grant_id, case when 20 in (e.source, e.target) then 'paid' else 'bonus' end as kind, sum(e.paid + e.bonus) as remaining
+  from ({effects}) e join ledger_transaction t on t.book_id = e.book_id and t.id = e.transaction_id group by 1, 2, 3, 4),
+first as (
+  select distinct on (e.book_id, e.grant_id) e.book_id, e.grant_id, e.paid + e.bonus as granted
+  from ({effects}) e join ledger_transaction t on t.book_id = e.book_id and t.id = e.transaction_id
+  where e.target in (20, 21) order by e.book_id, e.grant_id, t.seq)
+select format('book %s, %s %s grant %s', coalesce(g.member_id, d.book_id), coalesce(g.currency, d.currency), coalesce(g.kind, d.kind),
+    coalesce(g.id, d.grant_id)) as subject, v.what, v.recorded, v.derived
+from wallet_grant g full join derived d on d.book_id = g.member_id and d.grant_id = g.id and d.kind = g.kind and d.currency = g.currency
+left join first f on f.book_id = g.member_id and f.grant_id = g.id
+cross join lateral (values
+  ('remaining', coalesce(g.remaining_minor, 0)::text, coalesce(d.remaining, 0)::text, coalesce(g.remaining_minor, 0) <> coalesce(d.remaining, 0)),
+  ('granted', g.granted_minor::text, coalesce(f.granted, 0)::text, g.granted_minor <> coalesce(f.granted, 0)),
+  ('open', g.is_open::text, (g.remaining_minor > 0)::text, g.is_open <> (g.remaining_minor > 0)),
+  ('existence', 'missing', d.remaining::text, g.id is null)
+) v(what, recorded, derived, differs) where v.differs
+
+-- check: wallet against grants
+with derived as (
+  select member_id, currency, sum(remaining_minor) filter (where kind = 'paid') as paid, sum(remaining_minor) filter (where kind = 'bonus') as bonus,
+    sum(held_minor) as held, min(expires_at) as expiry from wallet_grant where is_open group by 1, 2)
+select format('book %s, wallet %s', coalesce(w.member_id, d.member_id), coalesce(w.currency, d.currency)) as subject, v.what, v.recorded, v.derived
+from wallet w full join derived d on d.member_id = w.member_id and d.currency = w.currency
+cross join lateral (values
+  ('paid of open grants', w.paid_minor::text, coalesce(d.paid, 0)::text, coalesce(w.paid_minor, 0) <> coalesce(d.paid, 0)),
+  ('bonus of open grants', w.bonus_minor::text, coalesce(d.bonus, 0)::text, coalesce(w.bonus_minor, 0) <> coalesce(d.bonus, 0)),
+  ('held', w.held_minor::text, coalesce(d.held, 0)::text, coalesce(w.held_minor, 0) <> coalesce(d.held, 0)),
+  ('next_expiry_at', coalesce(w.next_expiry_at::text, 'none'), 'not after ' || d.expiry, d.expiry < coalesce(w.next_expiry_at, 'infinity'))
+) v(what, recorded, derived, differs) where v.differs
+
+-- check: lot
+with moved as (
+  select g.member_id, g.lot_id, -sum(e.paid + e.bonus) filter (where e.source in (20, 21) and not (e.source = 21 and e.target = 22)) as outgoing,
+    sum(e.paid + e.bonus) filter (where e.target in (20, 21)) as incoming, -sum(e.bonus) filter (where e.source = 21 and e.target = 22) as expired
+  from ({effects}) e join wallet_grant g on g.member_id = e.book_id and g.id = e.grant_id where g.lot_id is not null group by 1, 2),
+granted as (
+  select member_id, lot_id, sum(granted_minor) as face, sum(granted_minor) filter (where kind = 'bonus') as discount
+  from wallet_grant where lot_id is not null group by 1, 2)
+select format('book %s, lot %s', l.member_id, l.id) as subject, v.what, v.recorded::text, v.derived::text
+from lot l left join granted g on g.member_id = l.member_id and g.lot_id = l.id left join moved m on m.member_id = l.member_id and m.lot_id = l.id
+cross join lateral (values
+  ('face', l.face_minor, coalesce(g.face, 0)), ('discount', l.discount_minor, coalesce(g.discount, 0)),
+  ('spent', l.spent_minor, coalesce(m.outgoing, 0) - (coalesce(m.incoming, 0) - l.face_minor)), ('expired', l.expired_minor, coalesce(m.expired, 0))
+) v(what, recorded, derived) where v.recorded <> v.derived
+
+-- check: bonus discount
+with posted as (
+  select p.book_id, t.currency, sum(case when p.target = 22 then p.amount_minor else -p.amount_minor end) as amount
+  from posting p join ledger_transaction t on t.book_id = p.book_id and t.id = p.transaction_id where p.source = 22 or p.target = 22 group by 1, 2),
+lots as (  -- what was given away and not yet earned or expired; a lot that is used up has nothing left
+  select member_id, currency, sum(case when spent_minor + expired_minor < face_minor then earned_minor + expired_minor - discount_minor else 0 end) as amount
+  from lot group by 1, 2)
+select format('book %s, %s', coalesce(p.book_id, l.member_id), coalesce(p.currency, l.currency)) as subject, 'earned back of the lots' as what,
+  coalesce(l.amount, 0)::text as recorded, coalesce(p.amount, 0)::text as derived
+from posted p full join lots l on l.member_id = p.book_id and l.currency = p.currency where coalesce(l.amount, 0) <> coalesce(p.amount, 0)
+
+-- check: between books
+select format('all books, %s', t.currency) as subject, 'interbook' as what,
+  sum(case when p.target = 90 then p.amount_minor else -p.amount_minor end)::text as recorded, '0' as derived
+from posting p join ledger_transaction t on t.book_id = p.book_id and t.id = p.transaction_id where p.source = 90 or p.target = 90
+group by t.currency having sum(case when p.target = 90 then p.amount_minor else -p.amount_minor end) <> 0
+
+-- check: top-up
+with posted as (
+  select t.book_id, t.id, t.currency, coalesce(sum(e.paid), 0) as paid, coalesce(sum(e.bonus), 0) as bonus
+  from ledger_transaction t left join ({effects}) e on e.book_id = t.book_id and e.transaction_id = t.id where t.kind = 'top_up' group by 1, 2, 3),
+settled as (select *, coalesce(received_minor, amount_minor) as paid from top_up where state = 'settled')
+select format('book %s, top-up %s', coalesce(s.member_id, p.book_id), coalesce(s.id, p.id)) as subject, v.what, v.recorded, v.derived
+from settled s full join posted p on p.book_id = s.member_id and p.id = s.id and p.currency = s.currency
+cross join lateral (values
+  ('paid', coalesce(s.paid::text, 'no settled top-up'), coalesce(p.paid::text, 'no transaction'), s.paid is distinct from p.paid),
+  ('bonus', s.bonus_minor::text, p.bonus::text, s.bonus_minor <> p.bonus and s.paid = s.amount_minor)
+) v(what, recorded, derived, differs) where v.differs
+
+-- check: order
+select format('book %s, order %s', o.member_id, o.id) as subject, 'total' as what, o.total_minor::text as recorded,
+  coalesce((-t.amount_minor)::text, 'no transaction') as derived
+from store_order o left join ledger_transaction t on t.book_id = o.member_id and t.id = o.id and t.kind = 'purchase' and t.currency = o.currency
+where o.state = 'completed' and o.total_minor > 0 and o.total_minor is distinct from -t.amount_minor
+
+-- check: subscription charge
+select format('book %s, subscription charge %s', c.member_id, c.id) as subject, 'amount' as what, c.amount_minor::text as recorded,
+  coalesce((-t.amount_minor)::text, 'no transaction') as derived
+from subscription_charge c left join ledger_transaction t on t.book_id = c.member_id and t.id = c.id and t.kind = 'subscription' and t.currency = c.currency
+where c.state = 'paid' and c.amount_minor > 0 and c.amount_minor is distinct from -t.amount_minor

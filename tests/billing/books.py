@@ -1,0 +1,46 @@
+"""Reading books in tests: every account's balance, straight from the postings, and what must always hold."""
+
+import uuid
+
+from sqlalchemy import Engine, text
+
+from billing import verify
+from billing.accounts import Account
+from billing.models import TopUp
+from billing.wallets import Credit
+from core.db import SYSTEM, transaction
+
+_BALANCES = text(
+    "select account, sum(amount)::bigint as amount from ("
+    " select p.book_id, p.target as account, p.amount_minor as amount from posting p"
+    " union all select p.book_id, p.source, -p.amount_minor from posting p) moves"
+    " where book_id = :book group by account having sum(amount) <> 0"
+)
+
+
+def accounts(book_id: uuid.UUID) -> dict[Account, int]:
+    """Credits − debits of every account of a book that is not zero, in minor units."""
+    with transaction(SYSTEM) as session:
+        return {Account(account): amount for account, amount in session.execute(_BALANCES, {"book": book_id})}
+
+
+def assert_books_hold() -> None:
+    """Conservation within and between books, and every cached figure equal to its postings."""
+    with transaction(SYSTEM) as session:
+        difference = verify.first_difference(session)
+    assert difference is None, str(difference)
+
+
+def as_owner(owner: Engine, statement: str, **values: object) -> None:
+    """Run statements (separated by `;`) that nobody else may, so that the proof has something to find."""
+    with owner.begin() as connection:
+        for one in statement.split(";"):
+            connection.execute(text(one), values)
+
+
+def settled_top_up(one: Credit) -> TopUp:
+    """The row that stands for a top-up whose money has arrived."""
+    return TopUp(
+        member_id=one.member_id, id=one.id, request_hash=one.request_hash, currency=one.currency, amount_minor=one.paid_minor, bonus_minor=one.bonus_minor,
+        method="card", state="settled", created_at=one.at, settled_at=one.at,
+    )  # fmt: skip
