@@ -1,0 +1,89 @@
+"""`flask demo load` and `flask demo logins`."""
+
+import hashlib
+import hmac
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from core import clock
+from core.actor import ROLES
+from core.db import SYSTEM, transaction
+from core.ids import derived
+from core.settings import Settings
+from membership import api_keys
+from membership.models import ApiKey, Member, User
+from operations.demo import world
+from operations.demo.cast import PASSWORD
+
+KEYS = 20
+
+
+class Bar:
+    """Progress on the terminal: one line a step."""
+
+    def __init__(self) -> None:
+        self.bar: object | None = None
+
+    def begin(self, what: str, total: int) -> None:
+        """A new step."""
+        self.bar = click.progressbar(length=total, label=f"  {what:<20}")  # type: ignore[assignment]
+        self.bar.__enter__()  # type: ignore[attr-defined]
+
+    def advance(self, units: int) -> None:
+        """A part of it is done."""
+        self.bar.update(units)  # type: ignore[attr-defined]
+
+    def end(self) -> None:
+        """The step is done."""
+        self.bar.finish()  # type: ignore[attr-defined]
+        self.bar.render_finish()  # type: ignore[attr-defined]
+
+
+@click.group("demo")
+def demo() -> None:
+    """The demo world."""
+
+
+@demo.command("load")
+@click.option("--members", default=200, show_default=True, help="How many members.")
+@click.option("--events", default=500_000, show_default=True, help="About how many behaviour events.")
+@with_appcontext
+def load(members: int, events: int) -> None:
+    """Fill an empty database with the demo world."""
+    with transaction(SYSTEM) as session:
+        if session.scalar(text("select exists (select from member)")):
+            raise click.ClickException("The database is not empty; the demo world is only loaded into an empty one.")
+    written = world.load(members, events, Bar())
+    click.echo(f"  {members} members, {written} events.")
+
+
+@demo.command("logins")
+@with_appcontext
+def logins() -> None:
+    """Print a login of each role and API keys for scripts."""
+    with transaction(SYSTEM) as session:
+        users = session.scalars(select(User).where(User.email.in_([f"{role}@demo.example" for role in ROLES]))).all()
+        for user in sorted(users, key=lambda user: ROLES.index(user.role)):
+            click.echo(f"login {user.role} {user.email} {PASSWORD}")
+        members = session.scalars(select(Member).order_by(Member.number).limit(KEYS)).all()
+        if not users:
+            return  # not the demo world
+        for role, member in [("operator", None), *(("buyer", m) for m in members)]:
+            secret = _secret(role, member)
+            row = {
+                "id": derived("demo", "key", secret), "prefix": secret[: api_keys.PREFIX_LENGTH], "key_hash": api_keys.hash_key(secret), "name": "demo",
+                "role": role, "member_id": member and member.id, "created_by": None, "created_at": clock.now(), "revoked_at": None,
+            }  # fmt: skip
+            session.execute(insert(ApiKey).values(row).on_conflict_do_nothing())
+            click.echo(f"api-key {'operator' if member is None else 'customer'} {member.number if member else '-'} {secret}")
+
+
+def _secret(role: str, member: Member | None) -> str:
+    """The same key at each start, from the installation's own secret, so that scripts may keep it."""
+    settings: Settings = current_app.extensions["settings"]
+    name = f"demo/{role}/{member.number if member else ''}"
+    return "jb_" + hmac.new(settings.secret_key.encode(), name.encode(), hashlib.sha256).hexdigest()

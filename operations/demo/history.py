@@ -1,0 +1,178 @@
+"""A year of money: top-ups, subscriptions, purchases and renewals, played week by week through the product's own functions."""
+
+import random
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from billing import renewals, subscription_charges, top_up_offers, wallets
+from billing.models import TopUp, Wallet
+from core.actor import SYSTEM, Actor
+from core.db import act_as, transaction
+from core.errors import AppError
+from core.ids import derived, request_hash
+from marketplace import orders
+from marketplace.models import Listing
+from membership import catalogue
+from operations import offers
+from operations.demo.behaviour import Habit
+from operations.demo.cast import CURRENCY, Cast
+
+WEEK = timedelta(days=7)
+RICH = 24  # the first members keep well-filled wallets: they lend their keys to scripts
+
+
+@dataclass(slots=True)
+class Plan:
+    """What one member will do during the year."""
+
+    line: str
+    rank: int
+    period: str
+    seats: int
+    subscribes_at: datetime
+    stops_paying_at: datetime | None
+    purchases: list[tuple[datetime, str]] = field(default_factory=list)  # when, listing
+    changes: list[tuple[datetime, str]] = field(default_factory=list)  # when, seats | upgrade | cancel
+    subscription_id: uuid.UUID | None = None
+
+
+def plans(rng: random.Random, cast: list[Cast], habits: dict[str, Habit], listings: list[str], since: datetime, until: datetime) -> dict[str, Plan]:
+    """Decide the year of each member: richer members take higher editions, fading ones stop paying, toil leads to purchases."""
+    made = {}
+    for i, one in enumerate(cast):
+        habit, start = habits[one.number], max(one.joined_at, since) + timedelta(hours=rng.randint(2, 60))
+        weights = {"small": [55, 30, 13, 2], "medium": [20, 40, 30, 10], "large": [5, 20, 40, 35]}[one.company.size]
+        plan = Plan(
+            rng.choices(["crm", "ops"], [65, 35])[0], rng.choices([1, 2, 3, 4], weights)[0], rng.choices(["month", "quarter", "year"], [45, 20, 35])[0],
+            one.company.seats, start, until - timedelta(days=rng.randint(10, 110)) if habit.growth < -1 and i >= RICH else None,
+        )  # fmt: skip
+        span = (until - start).days
+        wanted = [name for name in habit.toil if rng.random() < 0.55] + rng.sample(listings, rng.choices([0, 1, 2, 4], [30, 35, 25, 10])[0])
+        for slug in dict.fromkeys(wanted):
+            plan.purchases.append((start + timedelta(days=rng.uniform(0.1, 0.95) * span), slug))
+        if rng.random() < 0.35:
+            plan.changes.append((start + timedelta(days=rng.uniform(0.2, 0.9) * span), rng.choice(["seats", "seats", "upgrade"])))
+        if habit.growth < -0.4 and rng.random() < 0.3:
+            plan.changes.append((start + timedelta(days=rng.uniform(0.5, 0.9) * span), "cancel"))
+        made[one.number] = plan
+    return made
+
+
+class Year:
+    """Plays the plans; each week is one transaction per kind of actor, so that a year takes seconds."""
+
+    def __init__(self, rng: random.Random, cast: list[Cast], plans: dict[str, Plan], habits: dict[str, Habit]) -> None:
+        self.rng, self.cast, self.plans, self.habits = rng, cast, plans, habits
+        self.refused = 0
+
+    def play(self, since: datetime, until: datetime, progress: Callable[[int], None]) -> None:
+        """From `since` to `until`, a week at a time."""
+        week = since
+        while week < until:
+            end = min(week + WEEK, until)
+            with transaction(SYSTEM) as session:
+                self._top_up(session, week, end)
+            for one in self.cast:
+                self._act(one, week, end)
+            while renewals.renew_due(end, limit=1_000).examined:
+                pass
+            week = end
+            progress(1)
+
+    def _top_up(self, session: Session, week: datetime, end: datetime) -> None:
+        """Members whose money will not last put more in: by card, or by bank transfer for large sums."""
+        balances = {w.member_id: w.paid_minor + w.bonus_minor for w in session.scalars(select(Wallet))}
+        credits, rows = [], []
+        for i, one in enumerate(self.cast):
+            plan, at = self.plans[one.number], week + timedelta(minutes=self.rng.randint(1, 90))
+            need = self._monthly(plan, week) * {"month": 1, "quarter": 3, "year": 10}[plan.period]
+            if one.joined_at >= end or (plan.stops_paying_at and week >= plan.stops_paying_at) or self.rng.random() < 0.1:
+                continue
+            floor = need + 60_000 if i >= RICH else need + 5_000_000
+            if balances.get(one.id, 0) >= floor:
+                continue
+            amount = -(-(floor * 2 - balances.get(one.id, 0)) // 50_000) * 50_000
+            at = max(at, one.joined_at)
+            top_up_id = derived("demo", "top-up", one.number, week.isoformat())
+            promised = top_up_offers.best(CURRENCY, amount, at=at)
+            method = "bank_transfer" if amount >= 3_000_000 else "card"
+            hashed = request_hash("top-up", amount_minor=amount, method=method)
+            fee = amount * 29 // 1_000 if method == "card" else 0
+            credits.append(
+                wallets.Credit(
+                    one.id, top_up_id, hashed, "top_up", CURRENCY, at, amount, promised.bonus_minor,
+                    source=wallets.Account.STRIPE_CLEARING if fee else wallets.Account.INTERBOOK, bonus_expires_at=promised.expires_at(at),
+                    moves=((wallets.Account.PAYMENT_FEES, wallets.Account.STRIPE_CLEARING, fee),) if fee else (),
+                )  # fmt: skip
+            )
+            rows.append(
+                {
+                    "member_id": one.id, "id": top_up_id, "request_hash": hashed, "currency": CURRENCY, "amount_minor": amount,
+                    "bonus_minor": promised.bonus_minor, "bonus_days": promised.bonus_days, "method": method, "state": "settled", "failure": None,
+                    "stripe_payment_intent": None, "payment_method_id": None, "bank_transaction": None,
+                    "received_minor": amount if method == "bank_transfer" else None,
+                    "bank_reference": f"{one.number}-{week:%m%d}" if method == "bank_transfer" else None,
+                    "created_by": one.owner_id, "created_at": at, "settled_at": at, "checked_at": None,
+                }  # fmt: skip
+            )
+        if rows:
+            wallets.credit_many(credits)
+            session.execute(insert(TopUp), rows)
+
+    def _monthly(self, plan: Plan, at: datetime) -> int:
+        price = catalogue.price(plan.line, plan.rank, CURRENCY, "month", at)
+        return price.base_minor + plan.seats * price.seat_minor
+
+    def _act(self, one: Cast, week: datetime, end: datetime) -> None:
+        """What one member does this week, in order of time."""
+        plan = self.plans[one.number]
+        todo: list[tuple[datetime, str, str]] = []
+        if week <= plan.subscribes_at < end:
+            todo.append((plan.subscribes_at, "subscribe", ""))
+        todo += [(at, "buy", slug) for at, slug in plan.purchases if week <= at < end]
+        todo += [(at, "change", what) for at, what in plan.changes if week <= at < end]
+        if not todo:
+            return
+        me = Actor(kind="member", role="owner", member_id=one.id, user_id=one.owner_id)
+        for at, verb, what in sorted(todo):
+            try:
+                with transaction(me) as session:
+                    getattr(self, "_" + verb)(session, one, plan, at, what)
+            except AppError:
+                self.refused += 1  # too little money, or not their edition: it happens in life too
+
+    def _subscribe(self, _session: Session, one: Cast, plan: Plan, at: datetime, _what: str) -> None:
+        raise NotImplementedError
+
+    def _buy(self, session: Session, one: Cast, _plan: Plan, at: datetime, slug: str) -> None:
+        price = session.scalar(select(Listing.price_minor).where(Listing.slug == slug))
+        assert price is not None
+        if slug != "usage-pack" and self.rng.random() < 0.4:
+            self._accept_offer(session, one, slug, price, at)
+        else:
+            wanted = orders.Wanted(derived("demo", "order", one.number, slug, at.isoformat()), price, self.rng.randint(1, 20) if slug == "usage-pack" else 1)
+            orders.place(one.id, slug, wanted, at=at, placed_by=one.owner_id)
+        habit = self.habits[one.number]
+        if slug in habit.toil:
+            habit.automated_since[slug] = at + timedelta(days=2)
+
+    def _accept_offer(self, session: Session, one: Cast, slug: str, price_minor: int, at: datetime) -> None:
+        """The CSM recommended it a few days before, and the member says yes."""
+        offer_id = derived("demo", "offer", one.number, slug)
+        csm = Actor(kind="staff", role="csm", user_id=one.csm_id, name="")
+        act_as(session, csm)
+        reason = "你们的团队每周都在重复这几步，用它一次完成。" if slug in self.habits[one.number].toil else "同行业的会员正在使用，值得一试。"
+        offers.send(one.id, offers.Wanted(offer_id, slug, reason), csm, days=30, at=at - timedelta(days=self.rng.randint(1, 6)))
+        session.flush()
+        me = Actor(kind="member", role="owner", member_id=one.id, user_id=one.owner_id)
+        act_as(session, me)
+        offers.accept(one.id, offer_id, price_minor, me, at=at)
+
+    def _change(self, _session: Session, one: Cast, plan: Plan, at: datetime, what: str) -> None:
+        raise NotImplementedError
+

@@ -1,0 +1,74 @@
+"""Load the demo world: who, what is sold, a year of money and a year of behaviour."""
+
+import random
+from datetime import timedelta
+from typing import Protocol
+
+from sqlalchemy import text
+
+from core import clock
+from core.db import SYSTEM, transaction
+from marketplace import bundles, publishing
+from operations import rollups
+from operations.demo import cast, events, history, offerings, social
+
+SEED = 20_260_601
+
+
+class Progress(Protocol):
+    """How loading tells how far it is."""
+
+    def begin(self, what: str, total: int) -> None:
+        """A new step of `total` units starts."""
+
+    def advance(self, units: int) -> None:
+        """Some units of the present step are done."""
+
+    def end(self) -> None:
+        """The present step is done."""
+
+
+def load(members: int, wanted_events: int, progress: Progress, seed: int = SEED) -> int:
+    """Fill an empty database; returns the number of behaviour events. The same seed on the same day gives the same world."""
+    until = clock.now().replace(minute=0, second=0, microsecond=0)
+    since = events.window(until)
+    rng = random.Random(seed)  # noqa: S311 (a world to look at, not a secret)
+    with transaction(SYSTEM) as session:
+        csms, sellers = cast.hire(session, since)
+        offerings.sell(session, since - timedelta(days=1), cast.CURRENCY)
+        showcase = bundles.load_showcase()
+        for n, listing in enumerate(showcase):
+            publishing.publish(listing, sellers[listing.publisher], since + timedelta(days=3 * n))
+        people = cast.join(session, rng, members, csms, since, until)
+    toils = {listing.slug: list(listing.automates) for listing in showcase if len(listing.automates) >= 3}
+    habits = events.habits(rng, people, toils, until)
+    plans = history.plans(rng, people, habits, [listing.slug for listing in showcase], since, until)
+
+    year = history.Year(rng, people, plans, habits)
+    progress.begin("a year of money", (until - since).days // 7 + 1)
+    year.play(since, until, progress.advance)
+    progress.end()
+
+    progress.begin("a year of behaviour", wanted_events)
+    with transaction(SYSTEM) as session:
+        written = events.write(session, rng, people, habits, since, until, wanted_events, progress.advance)
+    progress.end()
+    progress.begin("daily rollups", 1)
+    with transaction(SYSTEM):
+        rollups.mark_all_stale()
+    while _roll_up():
+        pass
+    progress.end()
+    social.talk(rng, people, until)
+    return written
+
+
+def _roll_up() -> int:
+    with transaction(SYSTEM):
+        return len(rollups.refresh(20_000, at=clock.now()))
+
+
+def tidy() -> None:
+    """Give the planner fresh statistics after so much at once."""
+    with transaction(SYSTEM) as session:
+        session.execute(text("analyze"))
