@@ -1,0 +1,100 @@
+"""A publisher's pages: its listings with their sales, new versions, answers to reviews."""
+
+import uuid
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from marshmallow import ValidationError
+from sqlalchemy import select
+
+from core.access import requires
+from core.actor import Actor, actor
+from core.clock import now
+from core.db import db, transaction
+from core.errors import AppError
+from marketplace import publishers, reviews, submissions
+from marketplace.listings import version_key
+from marketplace.models import Listing, ListingVersion, Publisher
+from marketplace.store_schemas import AnswerForm, VersionForm
+
+publisher = Blueprint("publisher", __name__)
+
+
+def _publisher_id(acting: Actor) -> uuid.UUID:
+    assert acting.publisher_id is not None, "only publishers act here"
+    return acting.publisher_id
+
+
+@publisher.get("/publisher")
+@requires("publisher")
+def list_listings() -> ResponseReturnValue:
+    """The publisher's listings and what they bring in."""
+    acting = actor()
+    with transaction(acting) as session:
+        rows = publishers.sales(_publisher_id(acting))
+        return render_template("publisher/listings.html", rows=rows, me=session.get(Publisher, acting.publisher_id))
+
+
+@publisher.get("/publisher/<slug>")
+@requires("publisher")
+def show_listing(slug: str) -> ResponseReturnValue:
+    """One listing: versions and their state, the form for a new one, reviews to answer."""
+    return _page(slug)
+
+
+def _page(slug: str, *, errors: object = None, form: dict[str, str] | None = None, status: int = 200) -> ResponseReturnValue:
+    acting = actor()
+    with transaction(acting):
+        listing = publishers.own_listing(_publisher_id(acting), slug)
+        sold = next(row for row in publishers.sales(_publisher_id(acting)) if row.listing.id == listing.id)
+        versions = sorted(_versions(listing), key=lambda one: version_key(one.number), reverse=True)
+        page = render_template(
+            "publisher/listing.html", listing=listing, sold=sold, versions=versions, reviews=reviews.of_listing(listing.id), errors=errors,
+            form=form or {}, limit_mb=submissions.MAX_ZIP >> 20, promise_days=submissions.PROMISE.days,
+        )  # fmt: skip
+    return page, status
+
+
+def _versions(listing: Listing) -> list[ListingVersion]:
+    return list(db.session.scalars(select(ListingVersion).where(ListingVersion.listing_id == listing.id)))
+
+
+@publisher.post("/publisher/<slug>/versions")
+@requires("publisher")
+def submit_version(slug: str) -> ResponseReturnValue:
+    """Hand in a new version: checked at once for structure and manifest, then it waits for a reviewer."""
+    acting, upload = actor(), request.files.get("bundle")
+    try:
+        form = VersionForm().load(request.form.to_dict())
+        if not (form["notes_zh"] or form["notes_en"]):
+            raise ValidationError({"notes_zh": [_("Say what is new, in one language at least.")]})
+        if upload is None or not upload.filename:
+            raise ValidationError({"bundle": [_("Choose the bundle's zip file.")]})
+        content = upload.stream.read(submissions.MAX_ZIP + 1)
+        with transaction(acting):
+            listing = publishers.own_listing(_publisher_id(acting), slug)
+            version = submissions.submit(listing, content, form["notes_zh"], form["notes_en"], acting.name, at=now())
+    except ValidationError as error:
+        return _page(slug, errors=error.messages, form=request.form.to_dict(), status=422)
+    except AppError as error:
+        if error.status == 404:
+            raise
+        return _page(slug, errors=error.fields, form=request.form.to_dict(), status=error.status)
+    flash(_("Version %(number)s passed the automatic checks and waits for a reviewer.", number=version.number), "success")
+    return redirect(url_for("publisher.show_listing", slug=slug))
+
+
+@publisher.post("/publisher/<slug>/reviews/<uuid:member_id>/answer")
+@requires("publisher")
+def answer_review(slug: str, member_id: uuid.UUID) -> ResponseReturnValue:
+    """Answer a review in public."""
+    acting = actor()
+    try:
+        form = AnswerForm().load(request.form.to_dict())
+    except ValidationError as error:
+        return _page(slug, errors={f"text-{member_id}": error.messages_dict["text"]}, status=422)
+    with transaction(acting):
+        reviews.answer(publishers.own_listing(_publisher_id(acting), slug), member_id, form["text"])
+    flash(_("Your answer stands below the review."), "success")
+    return redirect(url_for("publisher.show_listing", slug=slug, _anchor="reviews"))

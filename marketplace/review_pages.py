@@ -1,0 +1,73 @@
+"""The review queue: versions that wait, what they change, and the decision."""
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from marshmallow import ValidationError
+
+from core.access import requires
+from core.actor import actor
+from core.clock import now
+from core.db import db, transaction
+from marketplace import contents, submissions
+from marketplace.models import ListingVersion, Publisher
+from marketplace.store_schemas import RejectForm
+
+review = Blueprint("review", __name__)
+
+
+@review.get("/review")
+@requires("reviewer", "operator")
+def queue() -> ResponseReturnValue:
+    """Versions in review, the one promised first at the top."""
+    at = now()
+    with transaction(actor()):
+        waiting = submissions.queue()
+        return render_template("review/queue.html", waiting=waiting, at=at, late=[one for one in waiting if one.due_at < at])
+
+
+@review.get("/review/<slug>/<number>")
+@requires("reviewer", "operator")
+def show_version(slug: str, number: str) -> ResponseReturnValue:
+    """One version: permission changes first, then files, manifest and samples."""
+    return _page(slug, number)
+
+
+def _page(slug: str, number: str, *, errors: object = None, form: dict[str, str] | None = None, status: int = 200) -> ResponseReturnValue:
+    with transaction(actor()) as session:
+        version, listing = submissions.find_waiting(slug, number)
+        before = session.get(ListingVersion, (listing.id, listing.current_version)) if listing.current_version else None
+        before = None if before is version else before
+        added, removed = submissions.permission_change(version, before)
+        inside, earlier = contents.of(version.sha256), contents.of(before.sha256) if before else None
+        page = render_template(
+            "review/version.html", version=version, listing=listing, before=before, added=added, removed=removed, inside=inside, at=now(),
+            files=contents.file_changes(inside, earlier), facts_changed=contents.manifest_changes(inside, earlier),
+            publisher=db.session.get(Publisher, listing.publisher_id), due_at=version.created_at + submissions.PROMISE, errors=errors, form=form or {},
+        )  # fmt: skip
+    return page, status
+
+
+@review.post("/review/<slug>/<number>/approval")
+@requires("reviewer", "operator")
+def approve(slug: str, number: str) -> ResponseReturnValue:
+    """Release the version."""
+    with transaction(actor()):
+        submissions.approve(slug, number, at=now())
+    flash(_("%(slug)s %(number)s is on sale; those who have an older one see the update.", slug=slug, number=number), "success")
+    return redirect(url_for("review.queue"))
+
+
+@review.post("/review/<slug>/<number>/rejection")
+@requires("reviewer", "operator")
+def reject(slug: str, number: str) -> ResponseReturnValue:
+    """Send the version back, with what is wrong and how to mend it."""
+    try:
+        form = RejectForm().load(request.form.to_dict())
+    except ValidationError as error:
+        return _page(slug, number, errors=error.messages, form=request.form.to_dict(), status=422)
+    parts = [form["reason"], f"{_('File:')} {form['file']}" if form["file"] else "", f"{_('Fix:')} {form['fix']}"]
+    with transaction(actor()):
+        submissions.reject(slug, number, "\n".join(part for part in parts if part), at=now())
+    flash(_("%(slug)s %(number)s went back to its publisher with your reason.", slug=slug, number=number), "success")
+    return redirect(url_for("review.queue"))
