@@ -1,0 +1,107 @@
+"""How another member comes by each kind of thing whose id a route takes: for the walk over all routes in test_access.py.
+
+A new kind of id needs a row in FOREIGN; what no member owns is named in NOBODYS.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+
+from billing.models import PaymentMethod, TopUp
+from core.db import SYSTEM, transaction
+from core.ids import derived, new_id, request_hash
+from membership import notices, sessions
+from membership.models import Edition, Member, ProductLine, Subscription, UserSession
+from operations.models import Offer
+from tests.factories import AT, make_user
+from tests.operations.factories import make_listing, make_order
+
+
+def a_user(member: Member) -> dict[str, object]:
+    return {"user_id": make_user("viewer", member).id}
+
+
+def a_session(member: Member) -> dict[str, object]:
+    user = make_user("viewer", member)
+    with transaction(SYSTEM) as session:
+        token = sessions.open_session(user.id, "theirs", at=datetime.now(UTC), days=14)
+        session.flush()
+        found = session.scalars(select(UserSession).where(UserSession.token_hash == sessions.hash_token(token))).one()
+    return {"session_id": found.id}
+
+
+def a_notice(member: Member) -> dict[str, object]:
+    with transaction(SYSTEM):
+        notices.tell(member.id, "top_up_settled", {"amount_minor": 1}, at=AT, key="foreign")
+    return {"notice_id": derived("notice", member.id, "foreign")}
+
+
+def a_subscription(member: Member) -> dict[str, object]:
+    with transaction(SYSTEM) as session:
+        if session.get(ProductLine, "crm") is None:
+            session.add(ProductLine(code="crm", name_zh="客户云", name_en="Customer Cloud"))
+            session.flush()
+            session.add(Edition(product_line="crm", rank=1, code="starter", name_zh="入门版", name_en="Starter", features=["lead"], limits={}))
+            session.flush()
+        made = Subscription(
+            member_id=member.id, id=new_id(), product_line="crm", rank=1, period="month", currency="CNY", seats=3, state="active", term=1, anchor_day=15,
+            started_at=AT, term_start=AT, term_end=AT + timedelta(days=30), term_price_minor=199_00, cancel_at_term_end=False, next_rank=None, next_seats=None,
+            ended_at=None, deployment="saas", licensing="rental", next_attempt_at=None, failed_attempts=0,
+        )  # fmt: skip
+        session.add(made)
+    return {"subscription_id": made.id}
+
+
+def a_top_up(member: Member) -> dict[str, object]:
+    with transaction(SYSTEM) as session:
+        made = TopUp(
+            member_id=member.id, id=new_id(), request_hash=request_hash("foreign"), currency="CNY", amount_minor=100_00, bonus_minor=0, method="bank_transfer",
+            state="pending", failure=None, stripe_payment_intent=None, payment_method_id=None, bank_reference="F-1", created_by=None, created_at=AT,
+            settled_at=None, checked_at=None,
+        )  # fmt: skip
+        session.add(made)
+    return {"top_up_id": made.id}
+
+
+def a_card(member: Member) -> dict[str, object]:
+    with transaction(SYSTEM) as session:
+        made = PaymentMethod(
+            member_id=member.id, id=new_id(), stripe_id="pm_foreign", brand="visa", last4="4242", exp_month=1, exp_year=2030, is_default=True,
+            created_at=AT, removed_at=None,
+        )  # fmt: skip
+        session.add(made)
+    return {"payment_method_id": made.id, "method_id": made.id, "card_id": made.id}
+
+
+def an_order(member: Member) -> dict[str, object]:
+    order = make_order(member, make_listing(f"foreign-{new_id().hex[-12:]}"))
+    return {"order_id": order.id, "license_id": order.id}
+
+
+def an_offer(member: Member) -> dict[str, object]:
+    listing = make_listing(f"foreign-{new_id().hex[-12:]}")
+    with transaction(SYSTEM) as session:
+        made = Offer(
+            member_id=member.id, id=new_id(), request_hash=request_hash("foreign"), listing_id=listing.id, csm_id=None, csm_name="C", reason="r",
+            price_minor=listing.price_minor, state="sent", sent_at=AT, expires_at=AT + timedelta(days=36500), decided_at=None, order_id=None, refusal=None,
+        )  # fmt: skip
+        session.add(made)
+    return {"offer_id": made.id}
+
+
+# The name of the variable in the address → how another member comes by such a thing. Add a row for a new kind.
+FOREIGN: dict[str, Callable[[Member], dict[str, object]]] = {
+    "user_id": a_user,
+    "session_id": a_session,
+    "notice_id": a_notice,
+    "subscription_id": a_subscription,
+    "top_up_id": a_top_up,
+    "payment_method_id": a_card,
+    "method_id": a_card,
+    "card_id": a_card,
+    "order_id": an_order,
+    "license_id": an_order,
+    "offer_id": an_offer,
+}
+NOBODYS = {"slug", "number", "filename", "token", "sha256", "line", "rank", "code", "version"}
