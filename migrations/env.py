@@ -8,6 +8,7 @@ import core.audit
 import core.outbox
 import marketplace.models
 import membership.models
+import membership.motions
 import operations.models  # noqa: F401 (all models are imported so that `alembic check` sees every table)
 from core.db import Base
 

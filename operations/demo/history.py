@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from billing import renewals, subscription_charges, top_up_offers, wallets
+from billing import renewals, subscription_charges, subscription_previews, top_up_offers, wallets
 from billing.models import TopUp, Wallet
 from core.actor import SYSTEM, Actor
 from core.db import act_as, transaction
@@ -17,7 +17,7 @@ from core.errors import AppError
 from core.ids import derived, request_hash
 from marketplace import orders
 from marketplace.models import Listing
-from membership import catalogue
+from membership import catalogue, subscriptions
 from operations import offers
 from operations.demo.behaviour import Habit
 from operations.demo.cast import CURRENCY, Cast
@@ -63,6 +63,11 @@ def plans(rng: random.Random, cast: list[Cast], habits: dict[str, Habit], listin
     return made
 
 
+def _renew(at: datetime) -> int:
+    with transaction(SYSTEM):
+        return renewals.renew_due(at).examined
+
+
 class Year:
     """Plays the plans; each week is one transaction per kind of actor, so that a year takes seconds."""
 
@@ -79,8 +84,9 @@ class Year:
                 self._top_up(session, week, end)
             for one in self.cast:
                 self._act(one, week, end)
-            while renewals.renew_due(end, limit=1_000).examined:
-                pass
+            for day in range((end - week).days + 1):  # the scheduler of real life runs more often; a day's delay changes nothing
+                while _renew(min(week + timedelta(days=day), end)):
+                    pass
             week = end
             progress(1)
 
@@ -147,7 +153,10 @@ class Year:
                 self.refused += 1  # too little money, or not their edition: it happens in life too
 
     def _subscribe(self, _session: Session, one: Cast, plan: Plan, at: datetime, _what: str) -> None:
-        raise NotImplementedError
+        preview = subscription_previews.of_start(one.id, subscriptions.seller_of(one.id), plan.line, plan.rank, plan.period, plan.seats, at=at)
+        wanted_id = derived("demo", "subscription", one.number)
+        wanted = subscription_charges.Start(wanted_id, plan.line, plan.rank, plan.period, plan.seats, preview.amount_minor)
+        plan.subscription_id = subscription_charges.start(one.id, wanted, at=at).subscription.id
 
     def _buy(self, session: Session, one: Cast, _plan: Plan, at: datetime, slug: str) -> None:
         price = session.scalar(select(Listing.price_minor).where(Listing.slug == slug))
@@ -174,5 +183,16 @@ class Year:
         offers.accept(one.id, offer_id, price_minor, me, at=at)
 
     def _change(self, _session: Session, one: Cast, plan: Plan, at: datetime, what: str) -> None:
-        raise NotImplementedError
-
+        if plan.subscription_id is None:
+            return
+        if what == "cancel":
+            subscription_charges.cancel(one.id, plan.subscription_id, at=at)
+            return
+        now = subscriptions.show(one.id, plan.subscription_id)
+        rank = min(now.rank + 1, 4) if what == "upgrade" else None
+        seats = now.seats + self.rng.randint(1, 4) if what == "seats" else None
+        preview = subscription_previews.of_change(now, subscriptions.seller_of(one.id), rank, seats, at=at)
+        wanted = subscription_charges.ChangeTo(derived("demo", "change", one.number, at.isoformat()), preview.amount_minor, rank, seats)
+        csm_id = one.csm_id if self.rng.random() < 0.6 else None
+        subscription_charges.change(one.id, plan.subscription_id, wanted, at=at, csm_id=csm_id)
+        plan.rank, plan.seats = rank or plan.rank, seats or plan.seats
