@@ -84,9 +84,17 @@ class VersionForm(_Form):
 class RejectForm(_Form):
     """Why a version is sent back, and how to mend it."""
 
-    reason = fields.String(required=True, validate=validate.Length(5, 1000, error=_l("Say what is wrong, in 5 to 1,000 characters.")))
+    reason = fields.String(
+        required=True,
+        error_messages={"required": _l("Say what is wrong, in 5 to 1,000 characters.")},
+        validate=validate.Length(5, 1000, error=_l("Say what is wrong, in 5 to 1,000 characters.")),
+    )
     file = fields.String(load_default="", validate=validate.Length(max=200, error=_l("At most 200 characters.")))
-    fix = fields.String(required=True, validate=validate.Length(5, 1000, error=_l("Say how to mend it, in 5 to 1,000 characters.")))
+    fix = fields.String(
+        required=True,
+        error_messages={"required": _l("Say how to mend it, in 5 to 1,000 characters.")},
+        validate=validate.Length(5, 1000, error=_l("Say how to mend it, in 5 to 1,000 characters.")),
+    )
 
 
 class ListingQuery(PageQuery):

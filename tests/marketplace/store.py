@@ -13,7 +13,7 @@ from marketplace.models import Listing
 from membership.models import Edition, Member, ProductLine, Subscription
 from tests.factories import AT, ENTITY, make_entity
 
-ONE_TIME, FREE, PACK, CRM_ONLY = "overdue-invoice-reminders", "clean-phone-numbers", "usage-pack", "quote-document"
+ONE_TIME, FREE, PACK, CRM_ONLY = "order-split-by-region", "clean-phone-numbers", "usage-pack", "quote-document"
 
 
 def open_store(*slugs: str, at: datetime = AT) -> dict[str, uuid.UUID]:
@@ -24,7 +24,8 @@ def open_store(*slugs: str, at: datetime = AT) -> dict[str, uuid.UUID]:
             session.merge(ProductLine(code=line, name_zh=line.upper(), name_en=line.upper()))
             session.flush()
             for rank in range(1, 5):
-                session.merge(Edition(product_line=line, rank=rank, code=f"e{rank}", name_zh=f"版本{rank}", name_en=f"Edition {rank}", features=[f"{line}.f{rank}"], limits={}))
+                words = {"code": f"e{rank}", "name_zh": f"版本{rank}", "name_en": f"Edition {rank}"}
+                session.merge(Edition(product_line=line, rank=rank, **words, features=[f"{line}.f{rank}"], limits={}))
         known = {code: publishers.ensure(code, *words, entity_id=ENTITY, currency="CNY", at=at) for code, words in publishers.SHOWCASE.items()}
         offered = [one for one in bundles.load_showcase() if not slugs or one.slug in slugs]
         return {one.slug: publishing.publish(one, known[one.publisher], at) for one in offered}
@@ -35,10 +36,29 @@ def subscribe(member: Member, line: str = "crm", rank: int = 4, at: datetime = A
     with transaction(SYSTEM) as session:
         session.add(
             Subscription(
-                member_id=member.id, id=new_id(), product_line=line, rank=rank, period="year", currency="CNY", seats=1, state="active", term=1,
-                anchor_day=1, started_at=at, term_start=at, term_end=at + timedelta(days=365), term_price_minor=0, cancel_at_term_end=False,
-                next_rank=None, next_seats=None, ended_at=None, deployment="saas", licensing="rental", next_attempt_at=None, failed_attempts=0,
-            )  # fmt: skip
+                member_id=member.id,
+                id=new_id(),
+                product_line=line,
+                rank=rank,
+                period="year",
+                currency="CNY",
+                seats=1,
+                state="active",
+                term=1,
+                anchor_day=1,
+                started_at=at,
+                term_start=at,
+                term_end=at + timedelta(days=365),
+                term_price_minor=0,
+                cancel_at_term_end=False,
+                next_rank=None,
+                next_seats=None,
+                ended_at=None,
+                deployment="saas",
+                licensing="rental",
+                next_attempt_at=None,
+                failed_attempts=0,
+            )
         )
 
 
