@@ -192,7 +192,6 @@ def upgrade() -> None:
     sa.Column('state', sa.Text(), nullable=False),
     sa.Column('csm_id', sa.Uuid(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.ForeignKeyConstraint(['csm_id'], ['app_user.id'], name=op.f('member_csm_id_fkey'), use_alter=True),
     sa.ForeignKeyConstraint(['entity_id'], ['legal_entity.id'], name=op.f('member_entity_id_fkey')),
     sa.PrimaryKeyConstraint('id', name=op.f('member_pkey')),
     sa.UniqueConstraint('number', name=op.f('member_number_key'))
@@ -614,3 +613,5 @@ def upgrade() -> None:
     )
     op.create_index(op.f('download_listing_id_idx'), 'download', ['listing_id'], unique=False)
     # ### end Alembic commands ###
+    # Members and users name each other, so this one comes last.
+    op.create_foreign_key('member_csm_id_fkey', 'member', 'app_user', ['csm_id'], ['id'])
