@@ -82,13 +82,15 @@ def process_waiting() -> int:
 def check_pending() -> int:
     """Ask Stripe about card top-ups it has not told us about; returns how many were asked about."""
     settings: Settings = current_app.extensions["settings"]
-    with transaction(SYSTEM):
+    with transaction(SYSTEM) as session:
         stale = top_ups.claim_stale(settings.top_up_check_minutes, at=now())
+        session.flush()
+        session.expunge_all()  # read while the session does other work
     for top_up in stale:
         try:
             check_one(top_up, at=now())
-        except StripeUnreachable:
-            current_app.logger.warning("Stripe is away; top-up %s waits for the next sweep", top_up.id)
+        except Exception:  # one that fails must not keep the others waiting
+            current_app.logger.exception("top-up %s waits for the next sweep", top_up.id)
     return len(stale)
 
 

@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from billing import payment_methods, top_up_offers, wallets
+from billing import payment_methods, renewals, top_up_offers, wallets
 from billing.accounts import Account
 from billing.models import BankAccount, TopUp
 from billing.top_up_offers import Promise
@@ -23,11 +23,6 @@ from core.ids import request_hash
 from core.settings import Settings
 from membership import notices
 from membership.models import Member
-
-try:
-    from billing import renewals
-except ImportError:
-    renewals = None
 
 Move = tuple[Account, Account, int]
 
@@ -184,8 +179,7 @@ def arrived(top_up: TopUp, paid_minor: int, promise: Promise, *, at: datetime, s
     }  # fmt: skip
     outbox.publish("wallet.credited", details, at=at, member_id=top_up.member_id)
     notices.tell(top_up.member_id, "top_up_settled", details, at=at, key=f"top_up_settled:{top_up.id}")
-    if renewals:
-        renewals.pay_unpaid(top_up.member_id, at=at)
+    renewals.pay_unpaid(top_up.member_id, at=at)
 
 
 def fail(member_id: uuid.UUID, top_up_id: uuid.UUID, reason: str, *, at: datetime, intent_id: str | None = None) -> bool:

@@ -1,0 +1,133 @@
+"""What wallet pages and the wallet API take and give."""
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from flask_babel import lazy_gettext as _l
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+MOST_DIGITS = 15
+
+
+class Money(fields.Field[int]):
+    """An amount as people write it (`1,000.50`), in a currency with two decimals; minor units inside."""
+
+    default_error_messages = {  # noqa: RUF012 (marshmallow's way)
+        "invalid": _l("Enter an amount like 1,000.00."),
+        "required": _l("Enter an amount like 1,000.00."),
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:  # noqa: ARG002 (marshmallow's signature)
+        try:
+            amount = Decimal(str(value).replace(",", "").replace("，", "").replace("¥", "").strip()).scaleb(2)
+        except InvalidOperation as error:
+            raise self.make_error("invalid") from error
+        if not amount.is_finite() or amount <= 0 or amount.adjusted() > MOST_DIGITS or amount != amount.to_integral_value():
+            raise self.make_error("invalid")
+        return int(amount)
+
+
+class TopUpForm(Schema):
+    """The top-up page's form. `source` is `bank_transfer`, or the id of a saved card."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    id = fields.UUID(required=True)
+    amount = Money(required=True)
+    source = fields.String(required=True, error_messages={"required": _l("Choose how you want to pay.")})
+    return_to = fields.String(load_default="")
+
+
+class SetupForm(Schema):
+    """What Stripe's card form leaves behind: the confirmed intent."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    setup_intent = fields.String(required=True, validate=validate.Regexp(r"^seti_\w+$"))
+
+
+class ConfirmationForm(Schema):
+    """Finance's confirmation of a transfer."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    received = Money(required=True)
+    bank_transaction = fields.String(required=True, validate=validate.Length(min=3, max=100, error=_l("Enter the bank's own number of the transfer.")))
+
+
+class CancellationForm(Schema):
+    """Finance's reason why a transfer will not come."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    reason = fields.String(required=True, validate=validate.Length(min=3, max=500, error=_l("Say why, in a sentence the customer will read.")))
+
+
+class WalletOut(Schema):
+    """A wallet at an instant; all amounts in minor units."""
+
+    currency = fields.String(required=True)
+    paid_minor = fields.Integer(required=True)
+    bonus_minor = fields.Integer(required=True)
+    held_minor = fields.Integer(required=True, metadata={"description": "Reserved; not available"})
+    available_minor = fields.Integer(required=True, metadata={"description": "paid + bonus − held"})
+    state = fields.String(required=True, validate=validate.OneOf(["open", "frozen"]))
+    as_of = fields.DateTime(required=True)
+
+
+class EntryOut(Schema):
+    """One change of the wallet."""
+
+    id = fields.UUID(required=True, metadata={"description": "The document: a top-up, an order, a charge"})
+    seq = fields.Integer(required=True)
+    kind = fields.String(required=True)
+    at = fields.DateTime(required=True, attribute="effective_at")
+    amount_minor = fields.Integer(required=True, metadata={"description": "+ in, − out"})
+    currency = fields.String(required=True)
+    paid_after_minor = fields.Integer(required=True)
+    bonus_after_minor = fields.Integer(required=True)
+
+
+class TopUpIn(Schema):
+    """A top-up. `id` is made by the client (UUIDv7 advised) and makes it happen once."""
+
+    id = fields.UUID(required=True)
+    amount_minor = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
+    currency = fields.String(validate=validate.Regexp("^[A-Z]{3}$"), metadata={"description": "The wallet's own by default"})
+    method = fields.String(required=True, validate=validate.OneOf(["card", "bank_transfer"]))
+    payment_method_id = fields.UUID(metadata={"description": "A saved card; the default one without it"})
+
+
+class TopUpOut(Schema):
+    """A top-up as it stands. It counts once its state is `settled`."""
+
+    id = fields.UUID(required=True)
+    state = fields.String(required=True, validate=validate.OneOf(["pending", "settled", "failed", "cancelled"]))
+    method = fields.String(required=True)
+    currency = fields.String(required=True)
+    amount_minor = fields.Integer(required=True)
+    bonus_minor = fields.Integer(required=True, metadata={"description": "Promised while pending, granted once settled"})
+    received_minor = fields.Integer(required=True, allow_none=True, metadata={"description": "What arrived by bank transfer"})
+    failure = fields.String(required=True, allow_none=True)
+    payment_method_id = fields.UUID(required=True, allow_none=True)
+    bank_reference = fields.String(required=True, allow_none=True, metadata={"description": "To be written on the transfer"})
+    created_at = fields.DateTime(required=True)
+    settled_at = fields.DateTime(required=True, allow_none=True)
+
+
+class ConfirmationIn(Schema):
+    """A bank transfer that has arrived."""
+
+    received_minor = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
+    bank_transaction = fields.String(required=True, validate=validate.Length(min=3, max=100), metadata={"description": "The bank's own number of the transfer"})
+    member_id = fields.UUID(load_default=None, metadata={"description": "Needed only where two members made the same id"})
+
+
+def errors_of(error: ValidationError) -> dict[str, Any]:
+    """Marshmallow's messages as a plain dictionary for the page."""
+    return error.messages if isinstance(error.messages, dict) else {"_form": error.messages}
