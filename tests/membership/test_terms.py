@@ -40,9 +40,9 @@ def test_chained_terms_equal_one_jump_of_dateutil(start: date, count: int, perio
     assert day == start + relativedelta(months=count * terms.MONTHS[period])
 
 
-@given(st.datetimes(datetime(2015, 1, 1), datetime(2035, 1, 1)), st.sampled_from(ZONES), st.sampled_from(sorted(terms.MONTHS)))
-def test_a_term_ends_at_the_first_instant_of_its_last_day_in_every_zone(naive: datetime, zone: str, period: str) -> None:
-    begins = naive.replace(tzinfo=UTC)
+@given(st.integers(1_420_000_000, 2_050_000_000), st.sampled_from(ZONES), st.sampled_from(sorted(terms.MONTHS)))
+def test_a_term_ends_at_the_first_instant_of_its_last_day_in_every_zone(second: int, zone: str, period: str) -> None:
+    begins = datetime.fromtimestamp(second, UTC)
     first_day = terms.local_day(begins, zone)
     end = terms.term_end(begins, period, first_day.day, zone)
     assert terms.local_day(end, zone) == first_day + relativedelta(months=terms.MONTHS[period])
