@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from flask_babel import gettext as _
-from sqlalchemy import insert, or_, select
+from sqlalchemy import LargeBinary, any_, bindparam, insert, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.actor import MEMBER_ROLES, Actor, kind_of
 from core.db import db
@@ -23,6 +24,7 @@ TTL_S = 5.0  # how long a process remembers a key, so how late a revocation may 
 REMEMBERED_MOST = 20_000
 
 _remembered: dict[bytes, tuple[float, Actor]] = {}
+_used: set[bytes] = set()  # keys answered from memory since the last query
 _lock = threading.Lock()
 
 
@@ -98,32 +100,43 @@ def revoke(key_id: uuid.UUID, *, at: datetime) -> ApiKey:
 
 
 def identify(key_hash: bytes) -> Actor | None:
-    """The actor of a key, or None when the key is unknown or revoked, or its member closed. One query."""
-    row = db.session.execute(
-        select(ApiKey.id, ApiKey.name, ApiKey.role, ApiKey.member_id)
+    """The actor of a key, or None when the key is unknown or revoked, or its member closed; good keys are remembered.
+
+    One query, which looks up once more whatever other keys were used since the last one: a thousand busy keys cost one query in `TTL_S`, not a thousand.
+    Guessing cannot fill the memory, since only good keys are remembered.
+    """
+    until = time.monotonic() + TTL_S
+    with _lock:
+        hashes = [key_hash, *_used]
+        _used.clear()
+    rows = db.session.execute(
+        select(ApiKey.key_hash, ApiKey.id, ApiKey.name, ApiKey.role, ApiKey.member_id)
         .outerjoin(Member, Member.id == ApiKey.member_id)
-        .where(ApiKey.key_hash == key_hash, ApiKey.revoked_at.is_(None), or_(Member.id.is_(None), Member.state == "active"))
-    ).one_or_none()
-    if row is None:
-        return None
-    return Actor(kind=kind_of(row.role), role=row.role, name=row.name, member_id=row.member_id, api_key_id=row.id)
+        .where(ApiKey.key_hash == any_(bindparam("hashes", hashes, ARRAY(LargeBinary))), ApiKey.revoked_at.is_(None), or_(Member.id.is_(None), Member.state == "active"))
+    )
+    found = {r.key_hash: (until, Actor(kind=kind_of(r.role), role=r.role, name=r.name, member_id=r.member_id, api_key_id=r.id)) for r in rows}
+    with _lock:
+        if len(_remembered) >= REMEMBERED_MOST:
+            _remembered.clear()
+        for gone in set(hashes) - set(found):
+            _remembered.pop(gone, None)
+        _remembered.update(found)
+    return found[key_hash][1] if key_hash in found else None
 
 
 def remembered(key_hash: bytes) -> Actor | None:
     """The actor this process looked up less than `TTL_S` seconds ago."""
     found = _remembered.get(key_hash)
-    return found[1] if found and found[0] > time.monotonic() else None
-
-
-def remember(key_hash: bytes, acting: Actor) -> None:
-    """Spare the next requests of this key the query. Only good keys are remembered, so guessing cannot fill the memory."""
-    with _lock:
-        if len(_remembered) >= REMEMBERED_MOST:
-            _remembered.clear()
-        _remembered[key_hash] = (time.monotonic() + TTL_S, acting)
+    if found is None or found[0] <= time.monotonic():
+        return None
+    if key_hash not in _used:
+        with _lock:
+            _used.add(key_hash)
+    return found[1]
 
 
 def forget_all() -> None:
     """Drop what is remembered (for tests)."""
     with _lock:
         _remembered.clear()
+        _used.clear()

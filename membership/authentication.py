@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
-from flask import Flask, current_app, g, request, session
+from flask import Flask, Request, current_app, g, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from core import access
-from core.actor import SYSTEM, set_actor
+from core.actor import ANONYMOUS, SYSTEM, set_actor
 from core.db import transaction
 from core.errors import Unauthenticated
 from core.settings import Settings
@@ -26,12 +27,22 @@ class BadApiKey(Unauthenticated):
 def init_app(app: Flask) -> None:
     """Identify the actor before anything else happens, so that even an error page knows whose it is."""
     settings: Settings = app.extensions["settings"]
+    app.session_interface = _PageSessions()
     app.permanent_session_lifetime = timedelta(days=settings.session_days)
     app.before_request_funcs.setdefault(None, [])[:0] = [_identify, _admit]
 
     @app.context_processor
     def _context() -> dict[str, object]:
         return {"current_member_name": g.get("member_name"), "unread_notices": g.get("unread_notices", 0)}
+
+
+class _PageSessions(SecureCookieSessionInterface):
+    """Cookies are for pages: below /api there is no session at all, neither read nor written."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if request.path.startswith("/api/"):
+            return self.make_null_session(app)
+        return super().open_session(app, request)
 
 
 def begin(token: str) -> None:
@@ -52,6 +63,7 @@ def wall_now() -> datetime:
 
 
 def _identify() -> None:
+    set_actor(ANONYMOUS)  # whoever called before under the same context is forgotten
     endpoint = request.endpoint or ""
     if request.path.startswith("/api/"):
         _by_key()
@@ -77,8 +89,6 @@ def _by_key() -> None:
         if acting is None:
             with transaction(SYSTEM):
                 acting = api_keys.identify(key_hash)
-            if acting is not None:
-                api_keys.remember(key_hash, acting)
         if acting is not None:
             set_actor(acting)
             return

@@ -6,6 +6,7 @@ from typing import cast
 
 from flask_babel import gettext as _
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from core.db import db
 from core.errors import NotFound
@@ -84,7 +85,7 @@ def prices(currency: str, at: datetime) -> dict[tuple[str, int, str], EditionPri
     in_force = (
         select(EditionPrice)
         .where(EditionPrice.currency == currency, EditionPrice.valid_from <= at)
-        .distinct(EditionPrice.product_line, EditionPrice.rank, EditionPrice.period)
+        .ext(distinct_on(EditionPrice.product_line, EditionPrice.rank, EditionPrice.period))
         .order_by(EditionPrice.product_line, EditionPrice.rank, EditionPrice.period, EditionPrice.valid_from.desc())
     )
     return {(p.product_line, p.rank, p.period): p for p in db.session.scalars(in_force)}

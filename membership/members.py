@@ -108,7 +108,7 @@ def find(member_id: uuid.UUID) -> Member:
 
 def find_by_number(number: str) -> Member:
     """One member by the number people use. Raises NotFound."""
-    found = db.session.scalar(select(Member).where(Member.number == number.strip().upper()))
+    found = db.session.scalar(select(Member).where(Member.number.in_({number.strip(), number.strip().upper()})))
     if found is None:
         raise NotFound(_("There is no member with this number."), field="member")
     return found
