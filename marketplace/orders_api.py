@@ -42,7 +42,7 @@ class OrderOut(Schema):
 
 
 @blp.post("/listings/<slug>/orders")
-@blp.arguments(OrderIn)
+@blp.arguments(OrderIn())  # made once: as a class it would be made anew for each request
 @blp.response(201, OrderOut)
 @blp.alt_response(402, schema=Problem, description="Not enough money; `missing_minor` says how much")
 @blp.alt_response(403, schema=Problem, description="The role or the edition does not allow it")

@@ -66,7 +66,7 @@ def reject(slug: str, number: str) -> ResponseReturnValue:
         form = RejectForm().load(request.form.to_dict())
     except ValidationError as error:
         return _page(slug, number, errors=error.messages, form=request.form.to_dict(), status=422)
-    parts = [form["reason"], f"{_('File:')} {form['file']}" if form["file"] else "", f"{_('Fix:')} {form['fix']}"]
+    parts = [form["reason"], _("File: %(file)s", file=form["file"]) if form["file"] else "", _("Fix: %(fix)s", fix=form["fix"])]
     with transaction(actor()):
         submissions.reject(slug, number, "\n".join(part for part in parts if part), at=now())
     flash(_("%(slug)s %(number)s went back to its publisher with your reason.", slug=slug, number=number), "success")

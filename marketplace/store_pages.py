@@ -29,7 +29,6 @@ from membership import entitlements
 
 store = Blueprint("store", __name__)
 MOST_RECOMMENDED = 3
-TOP_UP_ENDPOINTS = ("top_ups.show_top_up", "top_ups.new_top_up", "wallet.new_top_up", "wallet.show_top_up", "wallet.show_wallet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +144,7 @@ def _upgrade_url(shown: Shown) -> str | None:
 def _top_up_url(missing_minor: int, slug: str, quantity: int) -> str | None:
     """The top-up of what is missing, with the way back to this purchase."""
     back = url_for("store.buy", slug=slug, quantity=quantity if quantity > 1 else None)
-    return next((url for endpoint in TOP_UP_ENDPOINTS if (url := url_if(endpoint, amount_minor=missing_minor, next=back))), None)
+    return url_if("wallet.new_top_up", amount_minor=missing_minor, return_to=back) or url_if("wallet.show_wallet")
 
 
 @store.route("/store/<slug>/buy", methods=["GET", "POST"])

@@ -279,7 +279,7 @@ def test_a_version_goes_from_the_publisher_past_the_reviewer_to_the_buyer(app, p
     assert reviewer.post(f"/review/{PAID}/5.0.0/approval").status_code == 302
     assert "The queue is empty" in page(reviewer.get("/review?lang=en"))
     assert reviewer.post(f"/review/{PAID}/5.0.0/approval").status_code == 409
-    assert "have an update" in page(buyer.get("/apps?lang=en"))
+    assert "Updates available: 1" in page(buyer.get("/apps?lang=en"))
     assert "Update to 5.0.0" in page(buyer.get(f"/apps/{license_id}?lang=en"))
 
 
