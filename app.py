@@ -5,18 +5,31 @@ from flask import Flask
 from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFProtect
 
-from billing import top_up_jobs
+from billing import bank_pages, card_pages, top_up_jobs, top_up_pages, wallet_api  # noqa: F401 (pages add their routes when imported)
+from billing.finance_blueprint import finance
+from billing.wallet_pages import wallet
 from billing.webhooks import webhooks
-from core import access, api_docs, charts, cli, errors, formats, health, i18n, logging, navigation, outbox, schedule, security_headers
+from core import access, api_docs, charts, cli, errors, formats, health, i18n, limits, logging, navigation, outbox, schedule, security_headers
+from billing import cli as billing_cli
+from billing import renewal_jobs, subscription_api
 from core.db import db
-from core.limits import limiter
 from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.settings import Settings
-from marketplace import orders_api
+from marketplace import orders_api, reviews, store_api, store_pages
+from marketplace.app_pages import apps
+from marketplace.publisher_pages import publisher
+from marketplace.review_pages import review
+from marketplace.store_cli import store_cli
+from marketplace.store_pages import store
 from membership import authentication
+from membership import api as members_api
+from membership import cli as membership_cli
+from membership.account_pages import account, notice_pages
 from membership.home_pages import home
+from membership.operator_pages import operator
 from membership.sign_in_pages import sign_in
-from operations import events_api, offers_api
+from membership.team_pages import invitations, team
+from operations import events_api, offer_pages, offers_api, revenue_pages
 from operations import jobs as operations_jobs
 
 csrf = CSRFProtect()
@@ -65,7 +78,7 @@ def _config(settings: Settings) -> dict[str, object]:
 def _register(app: Flask) -> None:
     """Every room's routes, commands, subscriptions and repeated jobs, one line each."""
     authentication.init_app(app)
-    limiter.init_app(app)
+    limits.init_app(app)
     cli.init_app(app)
     for pages in PAGES:
         app.register_blueprint(pages)
@@ -76,6 +89,7 @@ def _register(app: Flask) -> None:
         csrf.exempt(blueprint)  # the API takes bearer keys only, never the session cookie
     for command in COMMANDS:
         app.cli.add_command(command)
+    store_pages.recommended_for = offer_pages.for_store
     for topic, subscriber in SUBSCRIPTIONS:
         outbox.subscribe(topic, subscriber)
     for seconds, job in EVERY:
@@ -88,22 +102,46 @@ PAGES = [
     api_docs.api_docs,
     home,
     sign_in,
+    account,
+    notice_pages,
+    team,
+    invitations,
+    operator,
     webhooks,
+    wallet,
+    finance,
+    store,
+    apps,
+    publisher,
+    review,
+    offer_pages.offer_pages,
+    revenue_pages.csm,
 ]
 APIS = [
+    members_api.blp,
     orders_api.blp,
+    wallet_api.blp,
+    subscription_api.blp,
     events_api.blp,
     offers_api.blp,
+    store_api.blp,
+    revenue_pages.blp,
 ]
 COMMANDS: list[click.Command] = [
+    membership_cli.api_keys_group,
+    membership_cli.users_group,
+    billing_cli.ledger,
+    store_cli,
 ]
 SUBSCRIPTIONS: list[tuple[str, outbox.Subscriber]] = [
+    (reviews.TOPIC, reviews.recount),
 ]
 EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (5, outbox.deliver_waiting),
     (top_up_jobs.SWEEP_EVERY_S, top_up_jobs.process_waiting),
     (top_up_jobs.SWEEP_EVERY_S, top_up_jobs.check_pending),
     (60, operations_jobs.refresh_usage),
+    (60, renewal_jobs.renew_due_subscriptions),
     (3600, operations_jobs.refresh_activity),
     (3600, operations_jobs.expire_offers),
     (86_400, operations_jobs.find_routines),

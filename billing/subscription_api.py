@@ -1,0 +1,123 @@
+"""Subscriptions as JSON: start, see, preview, change, cancel, resume."""
+
+import uuid
+from typing import Any
+
+from flask_smorest import Blueprint
+from sqlalchemy import select
+
+from billing import subscription_charges
+from billing import subscription_previews as previews
+from billing.subscription_charges import ChangeTo, Done, Start
+from billing.subscription_previews import Preview
+from billing.subscription_schemas import ChangeIn, ChangeOut, ChangePreviewIn, PreviewOut, StartIn, SubscriptionOut, WishIn
+from core.access import MEMBERS, requires
+from core.actor import actor
+from core.clock import now
+from core.db import transaction
+from core.paging import Page, keyset
+from core.schemas import PageQuery, fails, page_of
+from membership import subscriptions
+from membership.models import Subscription
+
+blp = Blueprint("subscriptions_api", __name__, url_prefix="/api/v1", description="Subscriptions: editions and seats")
+
+
+@blp.get("/subscriptions")
+@blp.arguments(PageQuery, location="query")
+@blp.response(200, page_of(SubscriptionOut))
+@fails(blp, 400, 401, 403, 422)
+@requires(*MEMBERS)
+def list_subscriptions(query: dict[str, Any]) -> Page[Subscription]:
+    """The member's subscriptions, ended ones too, the latest started first."""
+    acting = actor()
+    with transaction(acting) as session:
+        own = select(Subscription).where(Subscription.member_id == acting.member)
+        return keyset(session, own, [Subscription.started_at, Subscription.id], query["after"], query["limit"])
+
+
+@blp.post("/subscription-previews")
+@blp.arguments(WishIn)
+@blp.response(200, PreviewOut)
+@fails(blp, 401, 403, 404, 409, 422)
+@requires(*MEMBERS)
+def preview_start(wish_in: dict[str, Any]) -> Preview:
+    """What starting a subscription would charge today. Nothing is kept."""
+    acting, at = actor(), now()
+    with transaction(acting):
+        preview = previews.of_start(acting.member, subscriptions.seller_of(acting.member), subscriptions.Wish(**wish_in), at=at)
+        return previews.with_wallet(preview, acting.member, at=at)
+
+
+@blp.post("/subscriptions")
+@blp.arguments(StartIn)
+@blp.response(201, SubscriptionOut)
+@fails(blp, 401, 402, 403, 404, 409, 422)
+@requires("owner", "buyer")
+def create_subscription(start_in: dict[str, Any]) -> Subscription:
+    """Start from the wallet; the same id again is the same subscription.
+
+    402 tells `missing_minor`, 409 `price_changed` tells `price_minor`; neither charged anything.
+    """
+    acting = actor()
+    with transaction(acting):
+        return subscription_charges.start(acting.member, Start(**start_in), at=now()).subscription
+
+
+@blp.get("/subscriptions/<uuid:subscription_id>")
+@blp.response(200, SubscriptionOut)
+@fails(blp, 401, 403, 404)
+@requires(*MEMBERS)
+def show_subscription(subscription_id: uuid.UUID) -> Subscription:
+    """One subscription as it stands."""
+    acting = actor()
+    with transaction(acting):
+        return subscriptions.show(acting.member, subscription_id)
+
+
+@blp.post("/subscriptions/<uuid:subscription_id>/previews")
+@blp.arguments(ChangePreviewIn)
+@blp.response(200, PreviewOut)
+@fails(blp, 401, 403, 404, 409, 422)
+@requires(*MEMBERS)
+def preview_change(preview_in: dict[str, Any], subscription_id: uuid.UUID) -> Preview:
+    """What a change would charge today. Nothing is kept."""
+    acting, at = actor(), now()
+    with transaction(acting):
+        subscription = subscriptions.show(acting.member, subscription_id)
+        preview = previews.of_change(subscription, subscriptions.seller_of(acting.member), preview_in["rank"], preview_in["seats"], at=at)
+        return previews.with_wallet(preview, acting.member, at=at)
+
+
+@blp.post("/subscriptions/<uuid:subscription_id>/changes")
+@blp.arguments(ChangeIn)
+@blp.response(201, ChangeOut)
+@fails(blp, 401, 402, 403, 404, 409, 422)
+@requires("owner", "buyer")
+def create_change(change_in: dict[str, Any], subscription_id: uuid.UUID) -> Done:
+    """Change edition or seats: more now, its share of the term from the wallet; less with the next term. The same id again: the same change."""
+    acting = actor()
+    with transaction(acting):
+        return subscription_charges.change(acting.member, subscription_id, ChangeTo(**change_in), at=now())
+
+
+@blp.post("/subscriptions/<uuid:subscription_id>/cancellation")
+@blp.response(200, SubscriptionOut)
+@fails(blp, 401, 403, 404, 409)
+@requires("owner", "buyer")
+def create_cancellation(subscription_id: uuid.UUID) -> Subscription:
+    """Let it end with its term; one that is past due ends at once and owes nothing."""
+    acting = actor()
+    with transaction(acting):
+        return subscription_charges.cancel(acting.member, subscription_id, at=now())
+
+
+@blp.delete("/subscriptions/<uuid:subscription_id>/cancellation")
+@blp.response(200, SubscriptionOut)
+@fails(blp, 401, 403, 404, 409)
+@requires("owner", "buyer")
+def delete_cancellation(subscription_id: uuid.UUID) -> Subscription:
+    """Take the cancellation back, before the term ends."""
+    acting = actor()
+    with transaction(acting):
+        return subscription_charges.resume(acting.member, subscription_id, at=now())
