@@ -5,13 +5,12 @@ from flask import Flask
 from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFProtect
 
-from billing import bank_pages, card_pages, top_up_jobs, top_up_pages, wallet_api  # noqa: F401 (pages add their routes when imported)
+from billing import bank_pages, card_pages, renewal_jobs, subscription_api, top_up_jobs, top_up_pages, wallet_api  # noqa: F401 (pages add their routes when imported)
+from billing import cli as billing_cli
 from billing.finance_blueprint import finance
 from billing.wallet_pages import wallet
 from billing.webhooks import webhooks
 from core import access, api_docs, charts, cli, errors, formats, health, i18n, limits, logging, navigation, outbox, schedule, security_headers
-from billing import cli as billing_cli
-from billing import renewal_jobs, subscription_api
 from core.db import db
 from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.settings import Settings
@@ -21,8 +20,8 @@ from marketplace.publisher_pages import publisher
 from marketplace.review_pages import review
 from marketplace.store_cli import store_cli
 from marketplace.store_pages import store
-from membership import authentication
 from membership import api as members_api
+from membership import authentication
 from membership import cli as membership_cli
 from membership.account_pages import account, notice_pages
 from membership.home_pages import home
@@ -31,6 +30,7 @@ from membership.sign_in_pages import sign_in
 from membership.team_pages import invitations, team
 from operations import events_api, offer_pages, offers_api, revenue_pages
 from operations import jobs as operations_jobs
+from operations.demo.cli import demo
 
 csrf = CSRFProtect()
 
@@ -128,6 +128,7 @@ APIS = [
     revenue_pages.blp,
 ]
 COMMANDS: list[click.Command] = [
+    demo,
     membership_cli.api_keys_group,
     membership_cli.users_group,
     billing_cli.ledger,

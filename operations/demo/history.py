@@ -20,7 +20,7 @@ from marketplace.models import Listing
 from membership import catalogue, subscriptions
 from operations import offers
 from operations.demo.behaviour import Habit
-from operations.demo.cast import CURRENCY, Cast
+from operations.demo.cast import CURRENCY, ENTITY, Cast
 
 WEEK = timedelta(days=7)
 RICH = 24  # the first members keep well-filled wallets: they lend their keys to scripts
@@ -129,6 +129,12 @@ class Year:
         if rows:
             wallets.credit_many(credits)
             session.execute(insert(TopUp), rows)
+        for row in rows:
+            if row["method"] == "bank_transfer":  # the bank's side stands in the house book (books, move 2)
+                wallets.post_moves(
+                    ENTITY, derived("bank_transfer", row["member_id"], row["id"]), request_hash("bank", top_up=row["id"]), "bank", CURRENCY,
+                    row["settled_at"], [(wallets.Account.BANK, wallets.Account.INTERBOOK, row["amount_minor"])], row["bank_reference"],
+                )  # fmt: skip
 
     def _monthly(self, plan: Plan, at: datetime) -> int:
         price = catalogue.price(plan.line, plan.rank, CURRENCY, "month", at)
@@ -153,9 +159,9 @@ class Year:
                 self.refused += 1  # too little money, or not their edition: it happens in life too
 
     def _subscribe(self, _session: Session, one: Cast, plan: Plan, at: datetime, _what: str) -> None:
-        preview = subscription_previews.of_start(one.id, subscriptions.seller_of(one.id), plan.line, plan.rank, plan.period, plan.seats, at=at)
-        wanted_id = derived("demo", "subscription", one.number)
-        wanted = subscription_charges.Start(wanted_id, plan.line, plan.rank, plan.period, plan.seats, preview.amount_minor)
+        wish = {"product_line": plan.line, "rank": plan.rank, "period": plan.period, "seats": plan.seats}
+        preview = subscription_previews.of_start(one.id, subscriptions.seller_of(one.id), subscriptions.Wish(**wish), at=at)
+        wanted = subscription_charges.Start(**wish, id=derived("demo", "subscription", one.number), price_minor=preview.amount_minor)
         plan.subscription_id = subscription_charges.start(one.id, wanted, at=at).subscription.id
 
     def _buy(self, session: Session, one: Cast, _plan: Plan, at: datetime, slug: str) -> None:
