@@ -131,14 +131,15 @@ def _page(*, errors: Any = None, status: int = 200) -> ResponseReturnValue:
         ranks = entitlements.ranks_of(acting.member) if open_ones else {}
         member = session.get_one(Member, acting.member)
         grants = wallets.open_grants(acting.member, member.currency, at=at)
-        cards = [_card(acting.member, one, publishers[one.listing.publisher_id], ranks, grants) for one in open_ones]
+        obstacles: dict[entitlements.Verdict, str] = {}
+        cards = [_card(one, publishers[one.listing.publisher_id], ranks, grants, obstacles) for one in open_ones]
     return render_template(
         "account/offers.html", cards=cards, closed=[one for one in shown if not one.is_open], errors=errors, may_buy=acting.role in ("owner", "buyer"),
         nav_badges={"offers.list_offers": len(cards)},
     ), status  # fmt: skip
 
 
-def _card(member_id: uuid.UUID, shown: offers.Shown, publisher: Publisher, ranks: dict[str, int], grants: Any) -> Card:
+def _card(shown: offers.Shown, publisher: Publisher, ranks: dict[str, int], grants: Any, obstacles: dict[entitlements.Verdict, str]) -> Card:
     """The price laid on the wallet as `pricing.quote` and the charge would do it, without asking the database for each offer."""
     listing = shown.listing
     if listing.state != "published" or listing.current_version is None:
@@ -146,19 +147,21 @@ def _card(member_id: uuid.UUID, shown: offers.Shown, publisher: Publisher, ranks
     verdict = listings.compatibility(listing, ranks)
     if verdict is not None and not verdict.allowed:
         upgrade = url_if("subscriptions.show_subscriptions", line=verdict.needed_line, rank=verdict.needed_rank)
-        return Card(shown, None, entitlements.sentence(verdict), upgrade, None)
+        if verdict not in obstacles:
+            obstacles[verdict] = entitlements.sentence(verdict)
+        return Card(shown, None, obstacles[verdict], upgrade, None)
     terms = pricing.Offered(
         listing.id, listing.slug, listing.revision, listing.current_version, listing.currency, listing.price_minor, listing.tax_rate_bp,
         listing.bonus_limit_bp, publisher.commission_bp if publisher.kind == "partner" else None, listing.is_repeatable, None, 0, (),
     )  # fmt: skip
-    preview = previews.of(pricing.quote(member_id, terms, 1), grants)
+    preview = previews.of(pricing.quote(shown.offer.member_id, terms, 1), grants)
     return Card(shown, preview, "", None, _top_up_url(preview.missing_minor) if preview.missing_minor else None)
 
 
 def _top_up_url(missing_minor: int) -> str | None:
     """The top-up of what is missing, with the way back to the offers."""
     back = url_for("offers.list_offers")
-    return next((url for endpoint in store_pages.TOP_UP_ENDPOINTS if (url := url_if(endpoint, amount_minor=missing_minor, next=back))), None)
+    return url_if("wallet.new_top_up", amount_minor=missing_minor, return_to=back) or url_if("wallet.show_wallet")
 
 
 # The CSM's side.

@@ -12,7 +12,8 @@ from core.db import db
 # Notices that only repeat an entry of another kind are left out.
 _HAPPENED = text("""
 select * from (
-  (select at, 'motion' as part, motion as kind, amount_minor, currency, null as name_zh, null as name_en, null as note, null as details
+  (select at, 'motion' as part, motion as kind, amount_minor, currency, cast(null as text) as name_zh, cast(null as text) as name_en,
+     cast(null as text) as note, cast(null as jsonb) as details
    from subscription_motion where member_id = :member order by at desc limit :limit)
   union all
   (select coalesce(settled_at, created_at), 'top_up', state, amount_minor, currency, null, null, coalesce(failure, method), null

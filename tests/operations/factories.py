@@ -3,14 +3,17 @@
 import uuid
 from datetime import datetime, timedelta
 
-from core.db import SYSTEM, transaction
+from core.db import SYSTEM, db, transaction
 from core.ids import new_id
 from marketplace.models import Artifact, License, Listing, ListingVersion, Order, Publisher
 from membership.models import Edition, Member, ProductLine, Subscription, SubscriptionMotion
+from operations.models import Offer
 from tests.factories import AT
 
 
-def make_listing(slug: str = "robot", *, price_minor: int = 30_000, automates: list[list[str]] | None = None, repeatable: bool = False, required_rank: int = 0) -> Listing:
+def make_listing(
+    slug: str = "robot", *, price_minor: int = 30_000, automates: list[list[str]] | None = None, repeatable: bool = False, required_rank: int = 0
+) -> Listing:
     """A published listing of the vendor with one version."""
     listing = Listing(
         id=new_id(), slug=slug, publisher_id=uuid.UUID(int=2), kind="robot_task", category="data", name_zh=f"机器人 {slug}", name_en=f"Robot {slug}",
@@ -28,14 +31,25 @@ def make_listing(slug: str = "robot", *, price_minor: int = 30_000, automates: l
         session.flush()
         session.add(
             ListingVersion(
-                listing_id=listing.id, number="1.0.0", state="published", sha256="0" * 64, manifest={}, notes_zh="", notes_en="", yanked_reason=None,
-                created_at=AT, published_at=AT,
+                listing_id=listing.id,
+                number="1.0.0",
+                state="published",
+                sha256="0" * 64,
+                manifest={},
+                notes_zh="",
+                notes_en="",
+                yanked_reason=None,
+                created_at=AT,
+                published_at=AT,
             )  # fmt: skip
         )
+    db.session.expunge_all()  # a later rollback must not empty what tests hold
     return listing
 
 
-def make_order(member: Member, listing: Listing, *, at: datetime = AT, csm_id: uuid.UUID | None = None, state: str = "completed", licensed: bool = True) -> Order:
+def make_order(
+    member: Member, listing: Listing, *, at: datetime = AT, csm_id: uuid.UUID | None = None, state: str = "completed", licensed: bool = True
+) -> Order:
     """An order on paper only: no money moves."""
     order = Order(
         member_id=member.id, id=new_id(), request_hash=b"x", listing_id=listing.id, version="1.0.0", quantity=1, price_minor=listing.price_minor,
@@ -48,15 +62,32 @@ def make_order(member: Member, listing: Listing, *, at: datetime = AT, csm_id: u
         if licensed:
             session.add(
                 License(
-                    member_id=member.id, id=order.id, listing_id=listing.id, version="1.0.0", installed_version=None, quantity=1, state="active",
-                    is_exclusive=not listing.is_repeatable, starts_at=at, ends_at=None,
+                    member_id=member.id,
+                    id=order.id,
+                    listing_id=listing.id,
+                    version="1.0.0",
+                    installed_version=None,
+                    quantity=1,
+                    state="active",
+                    is_exclusive=not listing.is_repeatable,
+                    starts_at=at,
+                    ends_at=None,
                 )  # fmt: skip
             )
+    db.session.expunge_all()  # a later rollback must not empty what tests hold
     return order
 
 
 def make_subscription(
-    member: Member, *, price_minor: int = 120_000, ends_in_days: int = 200, seats: int = 5, state: str = "active", cancel: bool = False, rank: int = 2, at: datetime = AT
+    member: Member,
+    *,
+    price_minor: int = 120_000,
+    ends_in_days: int = 200,
+    seats: int = 5,
+    state: str = "active",
+    cancel: bool = False,
+    rank: int = 2,
+    at: datetime = AT,
 ) -> Subscription:
     """A yearly subscription of the CRM line."""
     made = Subscription(
@@ -72,6 +103,7 @@ def make_subscription(
                 session.add(Edition(product_line="crm", rank=n, code=name, name_zh=name, name_en=name.title(), features=[], limits={}))
             session.flush()
         session.add(made)
+    db.session.expunge_all()  # a later rollback must not empty what tests hold
     return made
 
 
@@ -85,4 +117,17 @@ def make_motion(
     )  # fmt: skip
     with transaction(SYSTEM) as session:
         session.add(made)
+    db.session.expunge_all()  # a later rollback must not empty what tests hold
+    return made
+
+
+def make_offer(member: Member, listing: Listing, *, csm_id: uuid.UUID | None = None, at: datetime = AT, days: int = 30, reason: str = "因为") -> Offer:
+    """An open offer that nobody was told of."""
+    made = Offer(
+        member_id=member.id, id=new_id(), request_hash=b"x", listing_id=listing.id, csm_id=csm_id, csm_name="陈静", reason=reason,
+        price_minor=listing.price_minor, state="sent", sent_at=at, expires_at=at + timedelta(days=days), decided_at=None, order_id=None, refusal=None,
+    )  # fmt: skip
+    with transaction(SYSTEM) as session:
+        session.add(made)
+    db.session.expunge_all()  # a later rollback must not empty what tests hold
     return made

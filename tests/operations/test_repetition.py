@@ -27,7 +27,9 @@ Seen = repetition.Seen
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small world with planted routines."""
     out = tmp_path_factory.mktemp("world")
-    subprocess.run([sys.executable, str(MAKE_WORLD), "--members", "12", "--months", "2", "--seed", "5", "--users", "6", "--out", str(out)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, str(MAKE_WORLD), "--members", "12", "--months", "2", "--seed", "5", "--users", "6", "--out", str(out)], check=True, capture_output=True
+    )
     return out
 
 

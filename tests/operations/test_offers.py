@@ -1,0 +1,248 @@
+"""An offer buys once, for the price shown, and the sale is the CSM's."""
+
+import threading
+import uuid
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import Engine, select, text
+
+from billing import wallets
+from core.actor import Actor
+from core.audit import AuditEntry
+from core.db import SYSTEM, db, transaction
+from core.errors import IdReused, Invalid
+from core.ids import new_id
+from marketplace import pricing
+from marketplace.models import Listing, Order
+from membership.models import Member, Notice
+from operations import offers
+from operations.models import Offer, Routine
+from tests.factories import AT, make_member, make_user
+from tests.operations.factories import make_listing, make_order
+from tests.sign_in import bearer, signed_in
+
+
+@pytest.fixture
+def csm(app: Flask) -> Actor:
+    user = make_user("csm", name="陈静")
+    return Actor(kind="staff", role="csm", name="陈静", user_id=user.id)
+
+
+def buyer_of(member: Member) -> Actor:
+    return Actor(kind="member", role="buyer", member_id=member.id, user_id=uuid.uuid4())
+
+
+def sent(member: Member, csm: Actor, slug: str = "robot", days: int = 3_650, **changes: object) -> Offer:
+    wanted = offers.Wanted(**{"id": new_id(), "slug": slug, "reason": "因为你们每天都在复制粘贴", **changes})
+    with transaction(csm):
+        offer = offers.send(member.id, wanted, csm, days=days, at=AT)
+    db.session.expunge_all()  # a later rollback must not empty what tests hold
+    return offer
+
+
+def balance(member: Member) -> int:
+    with transaction(SYSTEM):
+        return wallets.balance(member.id, "CNY", at=AT).available_minor
+
+
+def test_sending_tells_the_member_once_and_is_audited(csm: Actor) -> None:
+    member, listing = make_member(), make_listing()
+    wanted = offers.Wanted(new_id(), "robot", "  为你省时  ")
+    for _ in range(2):
+        with transaction(csm):
+            offer = offers.send(member.id, wanted, csm, days=30, at=AT)
+    with transaction(SYSTEM) as session:
+        assert len(session.scalars(select(Offer)).all()) == len(session.scalars(select(Notice)).all()) == 1
+        assert [entry.action for entry in session.scalars(select(AuditEntry))] == ["offer.send"]
+    assert (offer.reason, offer.price_minor, offer.csm_id, offer.expires_at) == ("为你省时", listing.price_minor, csm.user_id, AT + timedelta(days=30))
+    with pytest.raises(IdReused), transaction(csm):
+        offers.send(member.id, offers.Wanted(wanted.id, "robot", "something else"), csm, days=30, at=AT)
+
+
+def test_one_open_offer_of_a_listing_none_of_what_is_owned(csm: Actor) -> None:
+    member, other, listing = make_member(), make_member(), make_listing()
+    make_order(other, listing)
+    sent(member, csm)
+    with pytest.raises(offers.OfferOpen):
+        sent(member, csm)
+    with pytest.raises(offers.OwnedAlready):
+        sent(other, csm)
+    for slug, reason in (("nothing-there", "x"), ("robot", "   "), ("robot", "x" * 501)):
+        with pytest.raises(Invalid):
+            sent(make_member(), csm, slug, reason=reason)
+
+
+def test_accepting_buys_once_and_the_sale_is_the_csms(csm: Actor) -> None:
+    member, listing = make_member(paid=50_000), make_listing()
+    offer = sent(member, csm)
+    for _ in range(2):
+        with transaction(buyer_of(member)):
+            done, order = offers.accept(member.id, offer.id, listing.price_minor, buyer_of(member), at=AT)
+    assert balance(member) == 20_000
+    assert (done.state, done.order_id) == ("accepted", order.id)
+    assert (order.offer_id, order.csm_id, order.total_minor) == (offer.id, csm.user_id, 30_000)
+
+
+def test_two_clicks_at_once_pay_once(app: Flask, csm: Actor) -> None:
+    member, listing = make_member(paid=90_000), make_listing()
+    offer, results, failures = sent(member, csm), [], []
+    gate = threading.Barrier(4)
+
+    def click() -> None:
+        with app.app_context():
+            gate.wait()
+            try:
+                with transaction(buyer_of(member)):
+                    results.append(offers.accept(member.id, offer.id, listing.price_minor, buyer_of(member), at=AT)[1].id)
+            except Exception as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=click) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(set(results)) == 1
+    assert balance(member) == 60_000
+
+
+def test_what_fails_charges_nothing_and_leaves_the_offer_open(csm: Actor, owner: Engine) -> None:
+    poor, rich, listing = make_member(paid=29_999), make_member(paid=90_000), make_listing()
+    first, second = sent(poor, csm), sent(rich, csm)
+    with pytest.raises(wallets.InsufficientFunds) as short, transaction(buyer_of(poor)):
+        offers.accept(poor.id, first.id, None, buyer_of(poor), at=AT)
+    assert short.value.extra["missing_minor"] == 1
+    with owner.begin() as connection:
+        connection.execute(text("update listing set price_minor = 31000, revision = revision + 1"))
+    with pytest.raises(pricing.PriceChanged), transaction(buyer_of(rich)):
+        offers.accept(rich.id, second.id, listing.price_minor, buyer_of(rich), at=AT)
+    assert (balance(poor), balance(rich)) == (29_999, 90_000)
+    with transaction(buyer_of(rich)):
+        assert offers.open_count(rich.id, at=AT) == 1
+        offers.accept(rich.id, second.id, 31_000, buyer_of(rich), at=AT)  # shown again, confirmed
+    assert balance(rich) == 59_000
+
+
+def test_an_offer_that_is_past_or_decided_cannot_be_accepted(csm: Actor) -> None:
+    member, _listing = make_member(paid=90_000), make_listing()
+    offer = sent(member, csm, days=30)
+    with pytest.raises(offers.OfferClosed), transaction(buyer_of(member)):
+        offers.accept(member.id, offer.id, None, buyer_of(member), at=AT + timedelta(days=30))
+    with transaction(buyer_of(member)):
+        offers.decline(member.id, offer.id, "  太贵  ", at=AT)
+    with transaction(buyer_of(member)):
+        assert offers.decline(member.id, offer.id, "again", at=AT).refusal == "太贵"
+    with pytest.raises(offers.OfferClosed), transaction(buyer_of(member)):
+        offers.accept(member.id, offer.id, None, buyer_of(member), at=AT)
+    assert balance(member) == 90_000
+    sent(member, csm)  # a declined one does not stand in the way of a new one
+
+
+def test_a_member_cannot_touch_anothers_offer(csm: Actor) -> None:
+    member, other, _listing = make_member(), make_member(paid=90_000), make_listing()
+    offer = sent(member, csm)
+    for victim in (member.id, other.id):  # by the right id under the wrong member, and by another's id
+        with pytest.raises(offers.NotOffered), transaction(buyer_of(other)):
+            offers.accept(victim, offer.id, None, buyer_of(other), at=AT)
+
+
+def test_the_job_closes_what_is_past_and_what_was_bought(csm: Actor) -> None:
+    late, bought, open_one = make_member(), make_member(), make_member()
+    listing = make_listing()
+    for member in (late, bought):
+        sent(member, csm, days=30)
+    order = make_order(bought, listing, at=AT + timedelta(days=2))
+    with transaction(csm):
+        offers.send(open_one.id, offers.Wanted(new_id(), "robot", "x"), csm, days=60, at=AT)
+    with transaction(SYSTEM):
+        assert offers.expire(at=AT + timedelta(days=31)) == 2
+    with transaction(SYSTEM) as session:
+        states = {offer.member_id: (offer.state, offer.order_id) for offer in session.scalars(select(Offer))}
+        assert offers.expire(at=AT + timedelta(days=31)) == 0
+    assert states == {late.id: ("expired", None), bought.id: ("withdrawn", order.id), open_one.id: ("sent", None)}
+
+
+def test_recommended_are_open_offers_then_what_does_the_toil(csm: Actor) -> None:
+    member, toil, owned = make_member(), make_listing("toil"), make_listing("owned")
+    make_listing("offered")
+    make_order(member, owned)
+    with transaction(SYSTEM) as session:
+        for listing in (toil, owned):
+            session.add(Routine(member_id=member.id, id=new_id(), steps=[["contact", "open"]], runs=40, users=2, minutes_a_month=300, listing_id=listing.id, minutes_saved_a_month=240, found_at=AT))  # fmt: skip  # noqa: E501
+    sent(member, csm, "offered")
+    with transaction(buyer_of(member)):
+        found = offers.recommended_for(member.id, at=AT)
+    assert [(one.listing.slug, one.offer is not None, one.minutes_saved_a_month) for one in found] == [("offered", True, 0), ("toil", False, 240)]
+
+
+def test_the_api_from_sending_to_buying(app: Flask) -> None:
+    member, listing = make_member(paid=50_000), make_listing()
+    client, mine = app.test_client(), bearer("buyer", member)
+    body = {"id": str(new_id()), "listing": "robot", "reason": "saves hours"}
+    for number in (member.number, str(member.id)):
+        answer = client.post(f"/api/v1/members/{number}/offers", json=body, headers=bearer("operator"))
+        assert (answer.status_code, answer.json["state"], answer.json["price_minor"]) == (201, "sent", listing.price_minor)
+    listed = client.get("/api/v1/offers", headers=mine).json
+    assert [one["id"] for one in listed["items"]] == [body["id"]]
+    assert client.get("/api/v1/offers", headers=bearer("buyer", make_member())).json["items"] == []
+    assert client.post(f"/api/v1/offers/{body['id']}/acceptance", json={"price_minor": 1}, headers=mine).status_code == 409
+    for _ in range(2):
+        bought = client.post(f"/api/v1/offers/{body['id']}/acceptance", json={}, headers=mine)
+        assert (bought.status_code, bought.json["balance_after_minor"]) == (201, 20_000)
+    assert balance(member) == 20_000
+    assert client.post(f"/api/v1/offers/{body['id']}/refusal", json={}, headers=mine).status_code == 409
+    assert client.post(f"/api/v1/offers/{uuid.uuid4()}/refusal", json={}, headers=mine).status_code == 404
+    assert client.post("/api/v1/members/M-none/offers", json=body, headers=bearer("operator")).status_code == 404
+    assert client.post(f"/api/v1/members/{member.id}/offers", json={**body, "reason": ""}, headers=bearer("operator")).status_code == 422
+    assert client.post(f"/api/v1/members/{member.id}/offers", json=body, headers=mine).status_code == 403
+
+
+def test_a_customer_accepts_with_one_click_on_the_page(app: Flask, csm: Actor) -> None:
+    member, listing = make_member(paid=50_000), make_listing()
+    offer = sent(member, csm)
+    client = signed_in(app, make_user("buyer", member))
+    page = client.get("/offers/?lang=zh")
+    assert page.status_code == 200
+    assert "因为你们每天都在复制粘贴" in page.text
+    assert "¥300.00" in page.text
+    for _ in range(2):
+        bought = client.post(f"/offers/{offer.id}/acceptance", data={"price_minor": listing.price_minor})
+        assert bought.status_code == 302
+        assert "/orders/" in bought.location
+    assert balance(member) == 20_000
+    with transaction(SYSTEM) as session:
+        assert session.scalars(select(Order.csm_id)).one() == csm.user_id
+
+
+def test_a_short_wallet_is_told_what_is_missing(app: Flask, csm: Actor) -> None:
+    member, listing = make_member(paid=14_200), make_listing()
+    offer = sent(member, csm)
+    client = signed_in(app, make_user("owner", member))
+    assert "¥158.00" in client.get("/offers/").text
+    refused = client.post(f"/offers/{offer.id}/acceptance", data={"price_minor": listing.price_minor}, headers={"Accept-Language": "en"})
+    assert refused.status_code == 402
+    assert "Nothing was charged." in refused.text
+    assert balance(member) == 14_200
+
+
+def test_a_viewer_sees_but_does_not_buy(app: Flask, csm: Actor) -> None:
+    member, _listing = make_member(paid=50_000), make_listing()
+    offer = sent(member, csm)
+    client = signed_in(app, make_user("viewer", member))
+    assert client.get("/offers/").status_code == 200
+    assert client.post(f"/offers/{offer.id}/acceptance", data={"price_minor": 30_000}).status_code == 403
+    assert balance(member) == 50_000
+
+
+def test_a_listing_that_left_the_store_is_not_sold(app: Flask, csm: Actor) -> None:
+    member, listing = make_member(paid=50_000), make_listing()
+    offer = sent(member, csm)
+    with transaction(SYSTEM) as session:
+        session.get_one(Listing, listing.id).state = "archived"
+    client = signed_in(app, make_user("owner", member))
+    assert client.get("/offers/").status_code == 200
+    assert client.post(f"/offers/{offer.id}/acceptance", data={"price_minor": 30_000}).status_code == 404
+    assert balance(member) == 50_000
