@@ -1,11 +1,13 @@
 """What a signed-in person sees of itself: name, language, password, where it is signed in, and its member's notices."""
 
 import uuid
+from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from marshmallow import ValidationError
+from sqlalchemy import select
 
 from core import clock
 from core.access import MEMBERS, requires
@@ -13,6 +15,7 @@ from core.actor import ROLES, SYSTEM, actor
 from core.db import transaction
 from core.errors import AppError
 from membership import authentication, notices, sessions, users
+from membership.models import User
 from membership.schemas import NewPasswordForm
 
 account = Blueprint("account", __name__, url_prefix="/account")
@@ -23,7 +26,7 @@ notice_pages = Blueprint("notices", __name__, url_prefix="/notices")
 @requires(*ROLES)
 def show_settings() -> ResponseReturnValue:
     """Who I am, and my password."""
-    return render_template("account/settings.html")
+    return _render_settings()
 
 
 @account.post("/password")
@@ -38,9 +41,9 @@ def change_password() -> ResponseReturnValue:
             users.change_password(acting.user_id, form["present"], form["password"])
             sessions.revoke_all(acting.user_id, at=authentication.wall_now(), but=acting.session_id)
     except ValidationError as error:
-        return render_template("account/settings.html", errors=error.messages), 422
+        return _render_settings(error.messages_dict), 422
     except AppError as error:
-        return render_template("account/settings.html", errors=error.fields), error.status
+        return _render_settings(error.fields), error.status
     flash(_("Your password is changed, and every other browser is signed out."), "success")
     return redirect(url_for("account.show_settings"), 303)
 
@@ -94,6 +97,12 @@ def read_all() -> ResponseReturnValue:
     with transaction(actor()):
         notices.mark_all_read(actor().member, at=clock.now())
     return redirect(url_for("notices.list_notices"), 303)
+
+
+def _render_settings(errors: Any = None) -> str:
+    with transaction(SYSTEM) as session:
+        email = session.scalar(select(User.email).where(User.id == actor().user_id))
+    return render_template("account/settings.html", email=email, errors=errors)
 
 
 _BROWSERS = (("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
