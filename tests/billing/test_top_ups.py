@@ -22,6 +22,7 @@ from core.errors import IdReused, NotFound
 from core.ids import new_id
 from core.outbox import OutboxMessage
 from membership.models import Notice
+from tests.billing import subscription_world as world
 from tests.billing.books import accounts, assert_books_hold
 from tests.billing.conftest import Cardholder
 from tests.factories import make_member
@@ -254,6 +255,20 @@ def test_the_fee_is_booked_with_the_money(no_webhook: Stripe, cardholder: Make) 
         Account.BONUS_DISCOUNT: -10_000, Account.WALLET_BONUS: 10_000,
     }  # fmt: skip
     assert_books_hold()
+
+
+def test_the_next_top_up_pays_what_a_subscription_owes(no_webhook: Stripe, cardholder: Make) -> None:
+    world.sell()
+    holder = cardholder()
+    world.put_in(holder.member, 350_00)
+    subscription = world.subscribe(holder.member)
+    due = subscription.term_end
+    assert world.renew_all(due).past_due == 1
+    top_up = holder.start(300_00, due)
+    with transaction(SYSTEM):
+        top_ups.settle(holder.member.id, top_up.id, at=due + timedelta(days=1))
+    assert world.now_of(subscription).state == "active"
+    assert world.balance(holder.member, due + timedelta(days=1)) == (50_00, 0)
 
 
 def test_money_for_a_top_up_that_counted_as_failed_is_credited(no_webhook: Stripe, cardholder: Make) -> None:
