@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from flask_babel import LazyString
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from flask_babel import ngettext
 
 from core.formats import date, local, money, number, percent
 from membership import notices
@@ -68,7 +69,7 @@ def cause(found: Cause, member: Snapshot) -> str:
         use = member.figures
         return str(_("Use is down %(share)s on the four weeks before.", share=percent(abs(use.row.trend_bp or 0) / 10_000 if use else None, 0)))
     if found.kind == "quiet":
-        return str(_("%(count)s offers unanswered since %(day)s.", count=member.offers, day=date(member.quiet_since)))
+        return str(ngettext("%(num)s offer unanswered since %(day)s.", "%(num)s offers unanswered since %(day)s.", member.offers, day=date(member.quiet_since)))
     return str(_(
         "%(hours)s hours a month on a routine that “%(name)s” does (%(runs)s runs in 60 days).",
         hours=number((member.toil_minutes or 0) / 60, 1), name=local(member, "toil_name"), runs=member.toil_runs,
