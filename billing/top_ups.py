@@ -183,9 +183,10 @@ def arrived(top_up: TopUp, paid_minor: int, promise: Promise, *, at: datetime, s
 
 
 def fail(member_id: uuid.UUID, top_up_id: uuid.UUID, reason: str, *, at: datetime, intent_id: str | None = None) -> bool:
-    """Nothing was charged, and why, in words for the customer; False when its fate was known already."""
+    """Nothing was charged, and why, in words for the customer; False when its fate was known already, or another payment failed."""
     top_up = locked(member_id, top_up_id)
-    if top_up.state != "pending":
+    is_other = intent_id is not None and top_up.stripe_payment_intent not in (None, intent_id)
+    if top_up.state != "pending" or is_other:
         return False
     top_up.state, top_up.failure = "failed", reason
     top_up.stripe_payment_intent = top_up.stripe_payment_intent or intent_id

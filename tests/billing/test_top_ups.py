@@ -96,6 +96,16 @@ def test_a_failed_webhook_alone_fails_the_top_up(no_webhook: Stripe, cardholder:
     assert holder.read(top_up.id).failure == stripe_gateway.DECLINED
 
 
+def test_another_payment_s_failure_is_not_this_one_s(no_webhook: Stripe, cardholder: Make) -> None:
+    holder = cardholder()
+    top_up = holder.pay(5_000, now())
+    (event,) = holder.events("payment_intent.succeeded")
+    failed = event | {"id": "evt_other", "type": "payment_intent.payment_failed"}
+    failed["data"] = {"object": event["data"]["object"] | {"id": "pi_other"}}
+    holder.deliver(failed)
+    assert holder.read(top_up.id).state == "pending"
+
+
 def test_a_duplicate_webhook_credits_once(no_webhook: Stripe, cardholder: Make) -> None:
     holder = cardholder()
     top_up = holder.pay(5_000, now())
