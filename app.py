@@ -8,6 +8,7 @@ from flask_wtf.csrf import CSRFProtect
 from billing import bank_pages, card_pages, renewal_jobs, subscription_api, top_up_jobs, top_up_pages, wallet_api  # noqa: F401 (pages add their routes when imported)
 from billing import cli as billing_cli
 from billing.finance_blueprint import finance
+from billing.subscription_pages import subscription_pages
 from billing.wallet_pages import wallet
 from billing.webhooks import webhooks
 from core import access, api_docs, charts, cli, errors, formats, health, i18n, limits, logging, navigation, outbox, schedule, security_headers
@@ -109,6 +110,7 @@ PAGES = [
     operator,
     webhooks,
     wallet,
+    subscription_pages,
     finance,
     store,
     apps,

@@ -250,3 +250,16 @@ def next_term(subscription: Subscription, change: Change | None = None) -> tuple
     rank, seats = seen.next_rank or seen.rank, seen.next_seats or seen.seats
     price = catalogue.price(subscription.product_line, rank, subscription.currency, subscription.period, subscription.term_end)
     return rank, seats, terms.term_price(price.base_minor, price.seat_minor, seats)
+
+
+def next_terms(running: Sequence[Subscription]) -> dict[uuid.UUID, tuple[int, int, int | None]]:
+    """`next_term` of many subscriptions with one query; the price is None where the edition is not sold by then."""
+    lines = {one.product_line for one in running}
+    known = db.session.scalars(select(EditionPrice).where(EditionPrice.product_line.in_(lines)).order_by(EditionPrice.valid_from)).all() if lines else ()
+    coming = {}
+    for one in running:
+        rank, seats = one.next_rank or one.rank, one.next_seats or one.seats
+        wanted = (one.product_line, rank, one.currency, one.period)
+        in_force = [p for p in known if (p.product_line, p.rank, p.currency, p.period) == wanted and p.valid_from <= one.term_end]
+        coming[one.id] = (rank, seats, terms.term_price(in_force[-1].base_minor, in_force[-1].seat_minor, seats) if in_force else None)
+    return coming

@@ -1,0 +1,135 @@
+"""What the subscription page shows: each subscription with its seats, its next renewal, and whether the wallet covers it."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from billing import subscription_charges
+from billing.models import SubscriptionCharge
+from billing.subscription_previews import Draw, Purse
+from core.money import tax_included
+from membership import catalogue, motions, subscriptions
+from membership.models import Edition, ProductLine, Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One subscription ready to print; amounts in minor units, tax included."""
+
+    subscription: Subscription
+    line: ProductLine
+    edition: Edition
+    next_edition: Edition
+    next_seats: int
+    next_price_minor: int | None
+    seats_taken: int
+    owed: SubscriptionCharge | None
+    draw: Draw
+    arr_minor: int
+    contract_minor: int
+    grace_until: datetime | None
+
+    @property
+    def is_running(self) -> bool:
+        """Not ended."""
+        return self.subscription.state != "ended"
+
+    @property
+    def due_minor(self) -> int | None:
+        """What the wallet must hold next: what is owed, or the next renewal; None when nothing will be charged."""
+        if self.owed is not None:
+            return self.owed.amount_minor
+        return None if self.subscription.cancel_at_term_end or not self.is_running else self.next_price_minor
+
+    @property
+    def last_day(self) -> datetime:
+        """An instant of the last day that is covered."""
+        return self.subscription.term_end - timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A member's subscriptions, in the order in which they will draw on the wallet."""
+
+    currency: str
+    available_minor: int
+    running: list[Shown]
+    ended: list[Shown]
+    free_lines: list[ProductLine]  # product lines that the member could still subscribe to
+
+    @property
+    def missing_minor(self) -> int:
+        """What the wallet lacks for everything that is owed or renews next."""
+        return sum(one.draw.missing_minor for one in self.running)
+
+    @property
+    def owed_minor(self) -> int:
+        """What is past due."""
+        return sum(one.owed.amount_minor for one in self.running if one.owed)
+
+    @property
+    def next(self) -> Shown | None:
+        """The next renewal."""
+        return next((one for one in self.running if one.due_minor is not None), None)
+
+    @property
+    def arr_minor(self) -> int:
+        """What a year of all of it costs."""
+        return sum(one.arr_minor for one in self.running)
+
+
+def of_member(member_id: uuid.UUID, grace: timedelta, *, at: datetime) -> Overview:
+    """Everything the page shows of a member's subscriptions, with a fixed number of queries."""
+    seller = subscriptions.seller_of(member_id)
+    rows = subscriptions.list_all(member_id)
+    lines = {line.code: line for line in catalogue.product_lines()}
+    editions, taken = catalogue.all_editions(), subscriptions.seats_taken(member_id)
+    coming, owed = subscriptions.next_terms(rows), subscription_charges.owed(member_id)
+    contracts, purse = subscription_charges.contract_value(member_id), Purse.of(member_id, seller.currency, at=at)
+    available = purse.available_minor
+    shown = []
+    for one in rows:
+        next_rank, next_seats, price = coming[one.id]
+        charge = owed.get(one.id)
+        item = Shown(
+            one, lines[one.product_line], editions[one.product_line, one.rank], editions[one.product_line, next_rank], next_seats, price,
+            taken.get(one.id, 0), charge, Draw(), motions.arr_of(one), contracts.get(one.id, 0), charge.due_at + grace if charge else None,
+        )  # fmt: skip
+        shown.append(_covered(item, purse, seller.tax_rate_bp, at))
+    running = [item for item in shown if item.is_running]
+    used = {item.line.code for item in running}
+    free = [line for code, line in lines.items() if code not in used]
+    return Overview(seller.currency, available, running, [item for item in shown if not item.is_running], free)
+
+
+def _covered(item: Shown, purse: Purse, tax_rate_bp: int, at: datetime) -> Shown:
+    """The same with what its next charge draws, after everything that comes before it has been drawn."""
+    due = item.due_minor
+    if due is None:
+        return item
+    draw = purse.draw(due, tax_included(due, tax_rate_bp), max(at, item.subscription.term_end))
+    values = {name: getattr(item, name) for name in item.__slots__}
+    return Shown(**values | {"draw": draw})
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """One edition in the comparison."""
+
+    edition: Edition
+    below: Edition | None  # the edition whose features it has, too
+    price_minor: int | None  # a term with these seats; None: not sold for this period
+    base_minor: int
+    seat_minor: int
+
+
+def compare(line: str, currency: str, period: str, seats: int, *, at: datetime) -> Sequence[Offered]:
+    """The editions of a product line side by side."""
+    prices, below, found = catalogue.prices(currency, at), None, []
+    for edition in catalogue.editions(line):
+        price = prices.get((line, edition.rank, period))
+        total = price.base_minor + seats * price.seat_minor if price else None
+        found.append(Offered(edition, below, total, price.base_minor if price else 0, price.seat_minor if price else 0))
+        below = edition
+    return found
