@@ -1,6 +1,7 @@
 """What is inside a bundle, for people: its files, how to use it, and each case's input beside what it gives."""
 
 import csv
+import difflib
 import hashlib
 import io
 import json
@@ -20,6 +21,7 @@ TEXTS = {".csv", ".json", ".txt", ".md", ".j2", ".xml", ".robot", ".html", ".yam
 MOST_BYTES, MOST_LINES, MOST_ROWS, MOST_COLUMNS = 6_000, 24, 6, 7
 MOST_SAMPLES = 3  # files shown of one case
 KEPT = 128
+MOST_DIFF_LINES, MOST_DIFF_BYTES = 300, 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,3 +158,21 @@ def manifest_changes(new: Contents, old: Contents | None) -> list[tuple[str, str
     before = old.manifest if old else {}
     keys = [key for key in {**new.manifest, **before} if key not in ("permissions",) and new.manifest.get(key) != before.get(key)]
     return [(key, plain(before[key]) if key in before else "", plain(new.manifest[key]) if key in new.manifest else "") for key in keys]
+
+
+def text_changes(new: bytes, old: bytes | None) -> list[tuple[str, list[str], bool]]:
+    """(file, lines of a unified diff, is it cut short) of each text file that two bundles do not have in common; a new file is all additions."""
+    ours, theirs = _texts(new), _texts(old) if old else {}
+    found = []
+    for name in sorted({**ours, **theirs}):
+        if ours.get(name) != theirs.get(name):
+            before, after = (side.get(name, "").splitlines() for side in (theirs, ours))
+            lines = list(difflib.unified_diff(before, after, n=2, lineterm=""))[2:]
+            found.append((name, lines[:MOST_DIFF_LINES], len(lines) > MOST_DIFF_LINES))
+    return found
+
+
+def _texts(content: bytes) -> dict[str, str]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        wanted = [info for info in archive.infolist() if PurePosixPath(info.filename).suffix in TEXTS and info.file_size <= MOST_DIFF_BYTES]
+        return {info.filename: archive.read(info).decode("utf-8", "replace") for info in wanted if info.filename != "manifest.json"}

@@ -1,6 +1,6 @@
 """The review queue: versions that wait, what they change, and the decision."""
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from marshmallow import ValidationError
@@ -10,7 +10,7 @@ from core.actor import actor
 from core.clock import now
 from core.db import db, transaction
 from marketplace import contents, submissions
-from marketplace.models import ListingVersion, Publisher
+from marketplace.models import Artifact, ListingVersion, Publisher
 from marketplace.store_schemas import RejectForm
 
 review = Blueprint("review", __name__)
@@ -42,10 +42,28 @@ def _page(slug: str, number: str, *, errors: object = None, form: dict[str, str]
         inside, earlier = contents.of(version.sha256), contents.of(before.sha256) if before else None
         page = render_template(
             "review/version.html", version=version, listing=listing, before=before, added=added, removed=removed, inside=inside, at=now(),
+            diffs=contents.text_changes(_content(version), _content(before) if before else None),
             files=contents.file_changes(inside, earlier), facts_changed=contents.manifest_changes(inside, earlier),
             publisher=db.session.get(Publisher, listing.publisher_id), due_at=version.created_at + submissions.PROMISE, errors=errors, form=form or {},
         )  # fmt: skip
     return page, status
+
+
+def _content(version: ListingVersion) -> bytes:
+    artifact = db.session.get(Artifact, version.sha256)
+    assert artifact is not None
+    return artifact.content
+
+
+@review.get("/review/<slug>/<number>/bundle")
+@requires("reviewer", "operator")
+def download(slug: str, number: str) -> ResponseReturnValue:
+    """The bundle as it was handed in, to be read before it is decided on."""
+    with transaction(actor()):
+        version, _listing = submissions.find_waiting(slug, number)
+        content = _content(version)
+    headers = {"Content-Disposition": f'attachment; filename="{slug}-{number}.zip"', "ETag": f'"{version.sha256}"'}
+    return Response(content, mimetype="application/zip", headers=headers)
 
 
 @review.post("/review/<slug>/<number>/approval")

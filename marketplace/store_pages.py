@@ -29,6 +29,7 @@ from membership import entitlements
 
 store = Blueprint("store", __name__)
 MOST_RECOMMENDED = 3
+PAGE_SIZE = 24  # rows of three, two or one tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def home() -> ResponseReturnValue:
     asked = SearchForm().load(request.args.to_dict())
     filters, acting, at = filters_of(asked), actor(), now()
     with transaction(acting):
-        found = search.find(asked["q"], filters, asked["sort"], after=asked["after"], ranks=_ranks(acting))
+        found = search.find(asked["q"], filters, asked["sort"], after=asked["after"], limit=PAGE_SIZE, ranks=_ranks(acting))
         owned = licenses.owned_listings(acting.member_id) if acting.member_id else {}
         is_front = not (asked["q"] or filters.is_set or asked["after"])
         updates = [one for one in licenses.list_owned(acting.member_id) if one.update] if acting.member_id and is_front else []

@@ -7,6 +7,7 @@ import time
 import zipfile
 
 import pytest
+from flask_babel import force_locale
 from sqlalchemy import select, text
 from sqlalchemy.exc import ProgrammingError
 
@@ -24,7 +25,8 @@ SLUG = "quote-document"
 
 @pytest.fixture
 def store(app):
-    return open_store(FREE, SLUG, "order-split-by-region")
+    with force_locale("en"):
+        yield open_store(FREE, SLUG, "order-split-by-region")
 
 
 def listing_of(session, slug=FREE):

@@ -276,6 +276,7 @@ def test_a_version_goes_from_the_publisher_past_the_reviewer_to_the_buyer(app, p
     html = page(reviewer.get(f"/review/{PAID}/5.0.0?lang=en"))
     assert "Reads invoices" in html
     assert "no sandbox yet" in html
+    assert reviewer.get(f"/review/{PAID}/5.0.0/bundle").data == repack(content_of(PAID), "5.0.0", permissions=["order:read", "invoice:read"])
     assert reviewer.post(f"/review/{PAID}/5.0.0/approval").status_code == 302
     assert "The queue is empty" in page(reviewer.get("/review?lang=en"))
     assert reviewer.post(f"/review/{PAID}/5.0.0/approval").status_code == 409
