@@ -12,6 +12,8 @@ from operations.models import Activity
 
 FALLING_BP = -3_000  # user-days down by this much against the 28 days before
 LEAST_BEFORE = 10  # user-days in the 28 days before, for a trend to mean anything
+# Falling: down by the share above, and by more than two standard deviations of the difference of two counts (Poisson), so that chance is no cause.
+FALLING = f"a.trend_bp <= {FALLING_BP} and power(a.user_days_prev_28 - a.user_days_28, 2) >= 4 * (a.user_days_prev_28 + a.user_days_28)"
 
 # `days` holds one bit a day for one person, today's the lowest: 28 bits are this window, the next 28 the one before.
 _WEEKS = ", ".join(f"sum(bit_count(cast((days >> {7 * week}) & 127 as bit(64))))" for week in reversed(range(8)))
@@ -65,7 +67,7 @@ with used as (
 )
 select part, name, coalesce(sum(events) filter (where not is_automated), 0), coalesce(sum(events) filter (where is_automated), 0),
   count(distinct (user_ref, day)) filter (where not is_automated), count(distinct user_ref) filter (where not is_automated),
-  coalesce(sum(duration_ms) filter (where not is_automated), 0) / 60000, max(day)
+  cast(coalesce(sum(duration_ms) filter (where not is_automated), 0) as bigint) / 60000, max(day)
 from parts group by part, name order by part, 3 desc, 4 desc, name
 """)
 WEEKS = 12
@@ -130,6 +132,12 @@ class Figures:
 def refresh(members: Sequence[uuid.UUID] | None = None, *, at: datetime) -> None:
     """Make the activity rows of these members (None: all) for the windows that end on the day of `at`; the caller's transaction."""
     db.session.execute(_REFRESH, {"members": None if members is None else list(members), "at": at})
+
+
+def is_falling(row: Activity) -> bool:
+    """Whether use fell by more than chance explains: the rule of `FALLING` for one row."""
+    before, present = row.user_days_prev_28, row.user_days_28
+    return row.trend_bp is not None and row.trend_bp <= FALLING_BP and (before - present) ** 2 >= 4 * (before + present)
 
 
 def figures(row: Activity | None, people: int) -> Figures | None:

@@ -26,7 +26,7 @@ from membership.models import Edition, Subscription, User
 from operations import activity, directory, offers, repetition, timeline, words, worklist
 
 csm = Blueprint("csm", __name__, url_prefix="/csm")
-SHOWN_AT_ONCE = 50
+SHOWN_AT_ONCE = 30
 
 
 @csm.app_context_processor
@@ -214,6 +214,6 @@ def _reason(listing: Listing | None, toil: repetition.Toil | None) -> str:
         return ""
     found = toil.found
     return str(_(
-        "Your team repeated “%(steps)s” %(runs)s times in 60 days (%(users)s people). “%(name)s” does it for you and saves about %(hours)s hours a month.",
-        steps=words.steps(found.steps), runs=found.runs, users=found.users, name=local(listing), hours=number(toil.minutes_saved_a_month / 60, 1),
+        "Your team repeated “%(steps)s” %(runs)s times in 60 days (%(users)s people). “%(name)s” does it for you and saves about %(time)s a month.",
+        steps=words.steps(found.steps), runs=found.runs, users=found.users, name=local(listing), time=words.span(toil.minutes_saved_a_month),
     ))  # fmt: skip

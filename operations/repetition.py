@@ -25,6 +25,7 @@ PAUSE_S = 30 * 60
 SHORTEST, LONGEST = 3, 6
 LEAST_RUNS = 5
 LEAST_LIFT = 4  # times as often as its steps' own frequencies explain
+WEAK = 10  # what comes less than a tenth as often as the most frequent one is an echo of it
 LEAST_OVERLAP = 0.5  # share of a listing's steps that a routine must have, or the other way round
 MONTH_DAYS = 30
 
@@ -73,6 +74,8 @@ def find(seen: Sequence[Seen], *, at: datetime, limit: int = 5) -> list[Found]:
     total = len(seen)
     share = {code: n / total for code, n in Counter(code for _user, steps, _times in sessions for code in steps).items()}
     strong = [gram for gram, n in runs.items() if n >= LEAST_RUNS and len(set(gram)) >= SHORTEST and n >= LEAST_LIFT * _expected(gram, share, total)]
+    most = max((runs[gram] for gram in strong), default=0)
+    strong = [gram for gram in strong if runs[gram] * WEAK >= most]
     strong.sort(key=lambda gram: (-runs[gram] * (len(gram) - 1), -len(gram), gram))
     kept: list[tuple[int, ...]] = []
     for gram in strong:

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from flask_babel import LazyString
+from flask_babel import LazyString, ngettext
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from flask_babel import ngettext
 
 from core.formats import date, local, money, number, percent
 from membership import notices
@@ -15,7 +14,7 @@ from operations.worklist import Cause, Snapshot
 
 FEATURES: dict[str, LazyString] = {
     "lead": _l("Leads"), "public_pool": _l("Public pool"), "opportunity": _l("Opportunities"), "joint_follow_up": _l("Joint follow-up"),
-    "contact": _l("Contacts"), "order": _l("Orders"), "invoice": _l("Invoices"), "report": _l("Reports"), "message": _l("Messages"),
+    "contact": _l("Contacts"), "order": _l("Sales orders"), "invoice": _l("Invoices"), "report": _l("Reports"), "message": _l("Messages"),
     "import": _l("Import"), "calendar": _l("Calendar"), "settings": _l("Settings"), "app": _l("Apps"),
 }  # fmt: skip
 ACTIONS: dict[str, LazyString] = {
@@ -44,6 +43,13 @@ def steps(routine: Sequence[Sequence[str]]) -> str:
     return " → ".join(step(feature, action) for feature, action in routine)
 
 
+def span(minutes: int) -> str:
+    """A length of time for a sentence: minutes, from two hours on hours."""
+    if minutes < 120:
+        return str(ngettext("%(num)s minute", "%(num)s minutes", minutes))
+    return str(_("%(hours)s hours", hours=number(minutes / 60, 1)))
+
+
 CAUSES: dict[str, LazyString] = {
     "past_due": _l("Payment past due"), "short": _l("Wallet short before renewal"), "leaving": _l("Cancelled"), "falling": _l("Use is falling"),
     "toil": _l("Repeats what an app does"), "quiet": _l("Offer unanswered"),
@@ -70,10 +76,11 @@ def cause(found: Cause, member: Snapshot) -> str:
         return str(_("Use is down %(share)s on the four weeks before.", share=percent(abs(use.row.trend_bp or 0) / 10_000 if use else None, 0)))
     if found.kind == "quiet":
         return str(ngettext("%(num)s offer unanswered since %(day)s.", "%(num)s offers unanswered since %(day)s.", member.offers, day=date(member.quiet_since)))
-    return str(_(
-        "%(hours)s hours a month on a routine that “%(name)s” does (%(runs)s runs in 60 days).",
-        hours=number((member.toil_minutes or 0) / 60, 1), name=local(member, "toil_name"), runs=member.toil_runs,
-    ))  # fmt: skip
+    sentence = _(
+        "%(time)s a month on a routine that “%(name)s” does (%(runs)s runs in 60 days).",
+        time=span(member.toil_minutes or 0), name=local(member, "toil_name"), runs=member.toil_runs,
+    )  # fmt: skip
+    return str(sentence)
 
 
 def facts(member: Snapshot) -> list[str]:

