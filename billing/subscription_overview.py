@@ -12,6 +12,8 @@ from core.money import tax_included
 from membership import catalogue, motions, subscriptions
 from membership.models import Edition, ProductLine, Subscription
 
+SOON = timedelta(days=32)  # a monthly renewal is always soon
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -29,6 +31,7 @@ class Shown:
     arr_minor: int
     contract_minor: int
     grace_until: datetime | None
+    is_soon: bool  # its next charge comes within SOON
 
     @property
     def is_running(self) -> bool:
@@ -60,8 +63,8 @@ class Overview:
 
     @property
     def missing_minor(self) -> int:
-        """What the wallet lacks for everything that is owed or renews next."""
-        return sum(one.draw.missing_minor for one in self.running)
+        """What the wallet lacks for everything that is owed or renews soon; what renews in a year is not worth a warning yet."""
+        return sum(one.draw.missing_minor for one in self.running if one.is_soon)
 
     @property
     def owed_minor(self) -> int:
@@ -95,6 +98,7 @@ def of_member(member_id: uuid.UUID, grace: timedelta, *, at: datetime) -> Overvi
         item = Shown(
             one, lines[one.product_line], editions[one.product_line, one.rank], editions[one.product_line, next_rank], next_seats, price,
             taken.get(one.id, 0), charge, Draw(), motions.arr_of(one), contracts.get(one.id, 0), charge.due_at + grace if charge else None,
+            one.term_end <= at + SOON,
         )  # fmt: skip
         shown.append(_covered(item, purse, seller.tax_rate_bp, at))
     running = [item for item in shown if item.is_running]

@@ -144,7 +144,8 @@ def confirm_cancellation(subscription_id: uuid.UUID) -> ResponseReturnValue:
         if subscription.state == "ended" or subscription.cancel_at_term_end:
             return redirect(url_for("subscriptions.show_subscriptions"))
         line, edition = _line(subscription.product_line), _edition(subscription)
-        return render_template("account/subscription_cancellation.html", subscription=subscription, line=line, edition=edition)
+        last_day = subscription.term_end - timedelta(seconds=1)
+        return render_template("account/subscription_cancellation.html", subscription=subscription, line=line, edition=edition, last_day=last_day)
 
 
 @subscription_pages.post("/<uuid:subscription_id>/cancellation")

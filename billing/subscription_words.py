@@ -15,7 +15,8 @@ MOTIONS: dict[str, LazyString] = {
 FEATURES: dict[str, LazyString] = {
     "lead": _l("Leads"), "contact": _l("Contacts"), "calendar": _l("Calendar"), "message": _l("Messages"), "opportunity": _l("Opportunities"),
     "public_pool": _l("Public pool"), "import": _l("Import"), "joint_follow_up": _l("Joint follow-up"), "report": _l("Reports"), "api": _l("API access"),
-    "sandbox": _l("Sandbox"), "order": _l("Orders"), "invoice": _l("Invoices"), "automation": _l("Automation"), "app": _l("Apps"), "settings": _l("Settings"),
+    "sandbox": _l("Sandbox"),
+    "order": _l("Order management"), "invoice": _l("Invoices"), "automation": _l("Automation"), "app": _l("Apps"), "settings": _l("Settings"),
 }  # fmt: skip
 LIMITS: dict[str, LazyString] = {"records": _l("Records"), "api_calls_per_day": _l("API calls a day"), "storage_gb": _l("Storage (GB)")}
 
