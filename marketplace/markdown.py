@@ -2,6 +2,7 @@
 
 import re
 
+from flask_babel import gettext as _
 from markupsafe import Markup, escape
 
 _CODE = re.compile(r"`([^`]+)`")
@@ -26,7 +27,7 @@ def render(text: str) -> Markup:
         elif kind in ("ul", "ol"):
             blocks.append(f"<{kind}>" + "".join(f"<li>{_inline(line)}</li>" for line in lines) + f"</{kind}>")
         elif kind == "pre":
-            blocks.append('<pre tabindex="0">' + str(escape("\n".join(lines))) + "</pre>")
+            blocks.append('<pre tabindex="0" role="region" aria-label="' + str(escape(_("Code"))) + '">' + str(escape("\n".join(lines))) + "</pre>")
         kind, lines = "", []
 
     for line in text.splitlines():
