@@ -6,101 +6,17 @@ Screenshots of each step are kept in `screenshots/`, for a person to look at.
 import hashlib
 import os
 import re
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
-import psycopg
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from core.embedded.postgres import Postgres, home_for
-from core.embedded.process import free_port
 from tests.browser import checks
-from tests.core.test_supervisor import ROOT, Run
+from tests.browser.world import Person, World
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(420), pytest.mark.skipif(not os.path.exists(checks.CHROMIUM), reason="no Chromium here")]
-SHOTS = ROOT / "screenshots"
 LISTING = "quote-document"
-OFFERED = "meeting-minutes"
-
-
-class World:
-    """A running product with its demo world."""
-
-    def __init__(self, run: Run, var: Path, port: int) -> None:
-        self.run, self.var, self.base = run, var, f"http://127.0.0.1:{port}"
-        self.logins = {m[1]: (m[2], m[3]) for m in re.finditer(r"^login (\S+) (\S+) (\S+)$", run.text, re.M)}
-
-    def flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "core.supervisor", "exec", sys.executable, "-m", "flask", "--app", "app", *arguments]
-        environment = os.environ | {"BACKOFFICE_VAR": str(self.var), "PORT": self.base.rsplit(":", 1)[1]}
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
-
-    def sql(self, statement: str) -> list[tuple[object, ...]]:
-        """Run SQL as the owner, to bring a renewal date near."""
-        sockets = Postgres(home_for(self.var), self.var / "log" / "unused.log").sockets
-        with psycopg.connect(host=str(sockets), user="postgres", dbname="backoffice", autocommit=True) as connection:
-            cursor = connection.execute(statement)
-            return cursor.fetchall() if cursor.description else []
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with tempfile.TemporaryDirectory(prefix="backoffice-loop-", dir="/var/tmp", ignore_cleanup_errors=True) as folder:
-        var, port = Path(folder), free_port()
-        run = Run(var, BACKOFFICE_DEMO="1", PORT=str(port), WEB_CONCURRENCY="2")
-        try:
-            run.wait_for("Ready on", timeout_s=300)
-            yield World(run, var, port)
-        finally:
-            run.end()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with checks.browser() as running:
-        yield running
-
-
-class Person:
-    """A signed-in person with a browser of its own."""
-
-    def __init__(self, world: World, chromium: Browser, role: str) -> None:
-        self.world, self.role = world, role
-        self.page: Page = chromium.new_context(locale="en-GB", viewport={"width": 1280, "height": 900}, accept_downloads=True).new_page()
-        self.faults: list[str] = []
-        self.page.on("console", lambda message: self.faults.append(message.text) if message.type in ("error", "warning") else None)
-        email, password = world.logins[role]
-        self.go("/sign-in?lang=en")
-        self.page.get_by_label("E-mail").fill(email)
-        self.page.get_by_label("Password", exact=True).fill(password)
-        self.page.get_by_role("button", name="Sign in").click()
-        expect(self.page).not_to_have_url(re.compile("sign-in"))
-
-    def go(self, path: str) -> None:
-        answer = self.page.goto(self.world.base + path)
-        assert answer is not None
-        assert answer.status == 200, f"{path}: {answer.status}"
-
-    def shot(self, name: str) -> None:
-        SHOTS.mkdir(exist_ok=True)
-        self.page.screenshot(path=SHOTS / f"loop-{name}.png", full_page=True)
-
-    def available(self) -> int:
-        """What the wallet page says can be spent, in minor units."""
-        self.go("/wallet")
-        return minor(self.page.locator(".figure", has_text="Available").first.inner_text())
-
-
-def minor(text: str) -> int:
-    """The first amount in a text, in minor units."""
-    found = re.search(r"¥([\d,]+\.\d\d)", text)
-    assert found, text
-    return int(found[1].replace(",", "").replace(".", ""))
+OFFERED = "merge-duplicate-contacts"
 
 
 def test_the_loop(world: World, chromium: Browser) -> None:
@@ -127,7 +43,7 @@ def test_the_loop(world: World, chromium: Browser) -> None:
     owner.shot("3-bought")
     assert owner.available() == topped - price
     owner.go("/apps")
-    owner.page.get_by_role("link", name="Quote").first.click()
+    owner.page.get_by_role("link", name=re.compile("Quotation")).first.click()
     with owner.page.expect_download() as download:
         owner.page.get_by_role("link", name=re.compile("Download")).first.click()
     content = download.value.path().read_bytes()
@@ -143,7 +59,7 @@ def test_the_loop(world: World, chromium: Browser) -> None:
     assert f"{(topped - price) / 100:,.2f}" in member_row
 
     # A CSM recommends, the member accepts with one click, the sale is counted as upsell.
-    world.sql(f"update offer set state = 'withdrawn' where state = 'sent' and member_id = (select id from member where number = 'M00001')")
+    world.sql("update offer set state = 'withdrawn' where state = 'sent' and member_id = (select id from member where number = 'M00001')")
     ((member_id,),) = world.sql("select id from member where number = 'M00001'")
     csm = Person(world, chromium, "csm")
     csm.go(f"/csm/members/{member_id}")

@@ -20,12 +20,6 @@ def base() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with checks.browser() as running:
-        yield running
-
-
 @pytest.mark.parametrize("view", checks.VIEWS, ids=lambda view: view.name)
 def test_gallery_holds_every_check(chromium: Browser, base: str, view: checks.View) -> None:
     faults = checks.check_page(chromium, base + "/", view, weigh=False)

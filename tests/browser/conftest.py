@@ -1,0 +1,33 @@
+"""One browser and one running demo world for all browser tests of a run."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from core.embedded.process import free_port
+from tests.browser import checks
+from tests.browser.world import World
+from tests.core.test_supervisor import Run
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium."""
+    with checks.browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[World]:
+    """What `make run` starts, with the demo world in it."""
+    with tempfile.TemporaryDirectory(prefix="backoffice-pages-", dir="/var/tmp", ignore_cleanup_errors=True) as folder:
+        var, port = Path(folder), free_port()
+        run = Run(var, BACKOFFICE_DEMO="1", PORT=str(port), WEB_CONCURRENCY="2")
+        try:
+            run.wait_for("Ready on", timeout_s=300)
+            yield World(run, var, port)
+        finally:
+            run.end()
