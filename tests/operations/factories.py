@@ -16,12 +16,38 @@ def make_listing(
 ) -> Listing:
     """A published listing of the vendor with one version."""
     listing = Listing(
-        id=new_id(), slug=slug, publisher_id=uuid.UUID(int=2), kind="robot_task", category="data", name_zh=f"机器人 {slug}", name_en=f"Robot {slug}",
-        summary_zh="省时", summary_en="Saves time", description_zh="", description_en="", state="published", revision=1,
-        pricing="one_time" if price_minor else "free", period=None, currency="CNY", price_minor=price_minor, tax_rate_bp=600, bonus_limit_bp=10_000,
-        is_repeatable=repeatable, product_line="crm" if required_rank else None, required_rank=required_rank, required_features=[], minutes_saved=5,
-        automates={"steps": automates or []}, current_version="1.0.0", search=None, rating_sum=0, rating_count=0, published_at=AT, updated_at=AT,
-    )  # fmt: skip
+        id=new_id(),
+        slug=slug,
+        publisher_id=uuid.UUID(int=2),
+        kind="robot_task",
+        category="data",
+        name_zh=f"机器人 {slug}",
+        name_en=f"Robot {slug}",
+        summary_zh="省时",
+        summary_en="Saves time",
+        description_zh="",
+        description_en="",
+        state="published",
+        revision=1,
+        pricing="one_time" if price_minor else "free",
+        period=None,
+        currency="CNY",
+        price_minor=price_minor,
+        tax_rate_bp=600,
+        bonus_limit_bp=10_000,
+        is_repeatable=repeatable,
+        product_line="crm" if required_rank else None,
+        required_rank=required_rank,
+        required_features=[],
+        minutes_saved=5,
+        automates={"steps": automates or []},
+        current_version="1.0.0",
+        search=None,
+        rating_sum=0,
+        rating_count=0,
+        published_at=AT,
+        updated_at=AT,
+    )
     with transaction(SYSTEM) as session:
         if session.get(Publisher, uuid.UUID(int=2)) is None:
             session.add(Publisher(id=uuid.UUID(int=2), code="vendor", name_zh="自营", name_en="Own", kind="vendor", is_verified=True, commission_bp=0))
@@ -41,7 +67,7 @@ def make_listing(
                 yanked_reason=None,
                 created_at=AT,
                 published_at=AT,
-            )  # fmt: skip
+            )
         )
     db.session.expunge_all()  # a later rollback must not empty what tests hold
     return listing
@@ -52,10 +78,25 @@ def make_order(
 ) -> Order:
     """An order on paper only: no money moves."""
     order = Order(
-        member_id=member.id, id=new_id(), request_hash=b"x", listing_id=listing.id, version="1.0.0", quantity=1, price_minor=listing.price_minor,
-        total_minor=listing.price_minor, tax_minor=0, currency="CNY", paid_minor=listing.price_minor, bonus_minor=0, balance_after_minor=0, state=state,
-        offer_id=None, csm_id=csm_id, placed_by=None, at=at,
-    )  # fmt: skip
+        member_id=member.id,
+        id=new_id(),
+        request_hash=b"x",
+        listing_id=listing.id,
+        version="1.0.0",
+        quantity=1,
+        price_minor=listing.price_minor,
+        total_minor=listing.price_minor,
+        tax_minor=0,
+        currency="CNY",
+        paid_minor=listing.price_minor,
+        bonus_minor=0,
+        balance_after_minor=0,
+        state=state,
+        offer_id=None,
+        csm_id=csm_id,
+        placed_by=None,
+        at=at,
+    )
     with transaction(SYSTEM) as session:
         session.add(order)
         session.flush()
@@ -72,7 +113,7 @@ def make_order(
                     is_exclusive=not listing.is_repeatable,
                     starts_at=at,
                     ends_at=None,
-                )  # fmt: skip
+                )
             )
     db.session.expunge_all()  # a later rollback must not empty what tests hold
     return order
@@ -91,10 +132,29 @@ def make_subscription(
 ) -> Subscription:
     """A yearly subscription of the CRM line."""
     made = Subscription(
-        member_id=member.id, id=new_id(), product_line="crm", rank=rank, period="year", currency="CNY", seats=seats, state=state, term=1, anchor_day=15,
-        started_at=at - timedelta(days=300), term_start=at - timedelta(days=300), term_end=at + timedelta(days=ends_in_days), term_price_minor=price_minor,
-        cancel_at_term_end=cancel, next_rank=None, next_seats=None, ended_at=None, deployment="saas", licensing="rental", next_attempt_at=None, failed_attempts=0,
-    )  # fmt: skip
+        member_id=member.id,
+        id=new_id(),
+        product_line="crm",
+        rank=rank,
+        period="year",
+        currency="CNY",
+        seats=seats,
+        state=state,
+        term=1,
+        anchor_day=15,
+        started_at=at - timedelta(days=300),
+        term_start=at - timedelta(days=300),
+        term_end=at + timedelta(days=ends_in_days),
+        term_price_minor=price_minor,
+        cancel_at_term_end=cancel,
+        next_rank=None,
+        next_seats=None,
+        ended_at=None,
+        deployment="saas",
+        licensing="rental",
+        next_attempt_at=None,
+        failed_attempts=0,
+    )
     with transaction(SYSTEM) as session:
         if session.get(ProductLine, "crm") is None:
             session.add(ProductLine(code="crm", name_zh="客户云", name_en="Customer Cloud"))
@@ -112,9 +172,20 @@ def make_motion(
 ) -> SubscriptionMotion:
     """What happened to a subscription, on paper only."""
     made = SubscriptionMotion(
-        member_id=subscription.member_id, id=new_id(), subscription_id=subscription.id, motion=motion, at=at, amount_minor=amount, currency="CNY",
-        term=1, rank=subscription.rank, seats=subscription.seats, arr_before_minor=before, arr_after_minor=after, csm_id=csm_id,
-    )  # fmt: skip
+        member_id=subscription.member_id,
+        id=new_id(),
+        subscription_id=subscription.id,
+        motion=motion,
+        at=at,
+        amount_minor=amount,
+        currency="CNY",
+        term=1,
+        rank=subscription.rank,
+        seats=subscription.seats,
+        arr_before_minor=before,
+        arr_after_minor=after,
+        csm_id=csm_id,
+    )
     with transaction(SYSTEM) as session:
         session.add(made)
     db.session.expunge_all()  # a later rollback must not empty what tests hold
@@ -124,9 +195,21 @@ def make_motion(
 def make_offer(member: Member, listing: Listing, *, csm_id: uuid.UUID | None = None, at: datetime = AT, days: int = 30, reason: str = "因为") -> Offer:
     """An open offer that nobody was told of."""
     made = Offer(
-        member_id=member.id, id=new_id(), request_hash=b"x", listing_id=listing.id, csm_id=csm_id, csm_name="陈静", reason=reason,
-        price_minor=listing.price_minor, state="sent", sent_at=at, expires_at=at + timedelta(days=days), decided_at=None, order_id=None, refusal=None,
-    )  # fmt: skip
+        member_id=member.id,
+        id=new_id(),
+        request_hash=b"x",
+        listing_id=listing.id,
+        csm_id=csm_id,
+        csm_name="陈静",
+        reason=reason,
+        price_minor=listing.price_minor,
+        state="sent",
+        sent_at=at,
+        expires_at=at + timedelta(days=days),
+        decided_at=None,
+        order_id=None,
+        refusal=None,
+    )
     with transaction(SYSTEM) as session:
         session.add(made)
     db.session.expunge_all()  # a later rollback must not empty what tests hold

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import defaultdict
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def seen_in(world: Path) -> tuple[dict[str, list[Seen]], datetime]:
 
 
 def transitions(steps: list[list[str]] | tuple[tuple[str, str], ...]) -> set[tuple[tuple[str, ...], tuple[str, ...]]]:
-    return {(tuple(a), tuple(b)) for a, b in zip(steps, steps[1:], strict=False)}
+    return {(tuple(a), tuple(b)) for a, b in pairwise(steps)}
 
 
 def test_planted_routines_are_found(world: Path) -> None:

@@ -21,7 +21,7 @@ from operations import activity, directory, events, jobs, rollups, worklist
 from operations.models import Activity, Offer, Routine
 from tests.factories import AT, make_member, make_user
 from tests.operations.factories import make_listing, make_motion, make_offer, make_order, make_subscription
-from tests.sign_in import client_as, signed_in
+from tests.sign_in import bearer, client_as, signed_in
 
 
 def use(member: Member, days_ago: list[int], user: str = "ann", feature: str = "contact", automated: bool = False, at: Any = AT) -> None:
@@ -284,3 +284,16 @@ def test_jobs_run_again_without_harm(app: Flask) -> None:
     assert jobs.refresh_usage() == 0
     assert jobs.find_routines() == jobs.find_routines() == 0
     assert jobs.expire_offers() == 0
+
+
+def test_activity_as_json(app: Flask) -> None:
+    member, at = make_member(), now()
+    client, key = app.test_client(), bearer("operator")
+    before = client.get(f"/api/v1/members/{member.number}/activity", headers=key)
+    assert (before.status_code, before.json["active_28"], before.json["weeks"]) == (200, 0, [0] * 8)
+    use(member, [0, 1, 2], at=at)
+    rolled(at)
+    after = client.get(f"/api/v1/members/{member.id}/activity", headers=key).json
+    assert (after["active_28"], after["people"], after["activation"], after["minutes_28"], after["trend"]) == (1, 1, 1.0, 3, None)
+    assert client.get("/api/v1/members/M-none/activity", headers=key).status_code == 404
+    assert client.get(f"/api/v1/members/{member.id}/activity", headers=bearer("buyer", member)).status_code == 403
