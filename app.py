@@ -5,7 +5,7 @@ from flask import Flask
 from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFProtect
 
-from billing import bank_pages, card_pages, finance_api, finance_pages, renewal_jobs, statement_pages, subscription_api, top_up_jobs, top_up_pages, wallet_api  # noqa: F401 (pages add their routes when imported)
+from billing import bank_pages, card_pages, renewal_jobs, subscription_api, top_up_jobs, top_up_pages, wallet_api  # noqa: F401 (pages add their routes when imported)
 from billing import cli as billing_cli
 from billing.finance_blueprint import finance
 from billing.subscription_pages import subscription_pages
@@ -123,7 +123,6 @@ APIS = [
     members_api.blp,
     orders_api.blp,
     wallet_api.blp,
-    finance_api.blp,
     subscription_api.blp,
     events_api.blp,
     activity_api.blp,
