@@ -66,7 +66,7 @@ def join(session: Session, rng: random.Random, count: int, csms: list[uuid.UUID]
     password = hash_password(PASSWORD)
     cast, members, users = [], [], []
     for i, company in enumerate(companies(rng, count)):
-        joined = since if rng.random() < 0.35 else since + (until - since) * rng.random() * 0.9
+        joined = since if rng.random() < 0.35 or i == 0 else since + (until - since) * rng.random() * 0.9
         one = Cast(derived("demo", "member", i), f"M{i + 1:05d}", company, csms[i % len(csms)], joined)
         cast.append(one)
         members.append(

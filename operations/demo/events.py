@@ -12,6 +12,7 @@ from operations.demo import behaviour
 from operations.demo.cast import Cast
 
 BATCH = 20_000
+SHOWN_TOIL = ("merge-duplicate-contacts", "clean-phone-numbers")  # of the member whose people the demo's logins are
 _INSERT = text(
     "insert into event (member_id, id, user_ref, at, received_at, feature, action, object, duration_ms, is_automated)"
     " select m, i, u, a, a, f, c, o, d, z from unnest(cast(:m as uuid[]), cast(:i as text[]), cast(:u as text[]), cast(:a as timestamptz[]),"
@@ -26,6 +27,8 @@ def habits(rng: random.Random, cast: list[Cast], toils: dict[str, list[tuple[str
         growth = rng.choices([-1.3, -0.5, 0.0, 0.4, 0.9], [12, 13, 35, 25, 15])[0]
         names = rng.sample(sorted(toils), rng.choices([1, 2, 3], [40, 40, 20])[0])
         made[one.number] = behaviour.Habit([ref for _, ref in one.users], one.joined_at, until, growth, {n: toils[n] for n in names})
+    made[cast[0].number].growth = 0.4
+    made[cast[0].number].toil = {name: toils[name] for name in SHOWN_TOIL if name in toils}
     return made
 
 

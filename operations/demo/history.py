@@ -45,7 +45,7 @@ def plans(rng: random.Random, cast: list[Cast], habits: dict[str, Habit], listin
     """Decide the year of each member: richer members take higher editions, fading ones stop paying, toil leads to purchases."""
     made = {}
     for i, one in enumerate(cast):
-        habit, start = habits[one.number], max(one.joined_at, since) + timedelta(hours=rng.randint(2, 60))
+        habit, start = habits[one.number], max(one.joined_at, since) + timedelta(hours=rng.randint(2, 60), days=rng.randint(0, 60) if one.joined_at == since else 0)
         weights = {"small": [55, 30, 13, 2], "medium": [20, 40, 30, 10], "large": [5, 20, 40, 35]}[one.company.size]
         plan = Plan(
             rng.choices(["crm", "ops"], [65, 35])[0], rng.choices([1, 2, 3, 4], weights)[0], rng.choices(["month", "quarter", "year"], [45, 20, 35])[0],
@@ -60,6 +60,10 @@ def plans(rng: random.Random, cast: list[Cast], habits: dict[str, Habit], listin
         if habit.growth < -0.4 and rng.random() < 0.3:
             plan.changes.append((start + timedelta(days=rng.uniform(0.5, 0.9) * span), "cancel"))
         made[one.number] = plan
+    first = made[cast[0].number]  # whose people the demo's customer logins are: on their way, with money, and not everything bought yet
+    first.subscribes_at = since + timedelta(days=45, hours=3)
+    first.line, first.rank, first.period, first.changes = "crm", 2, "year", []
+    first.purchases = [(first.subscribes_at + timedelta(days=40 * n), slug) for n, slug in enumerate(("usage-pack", "visit-report", "clean-phone-numbers"), 1)]
     return made
 
 
