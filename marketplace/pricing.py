@@ -9,7 +9,7 @@ from sqlalchemy import select
 from billing.accounts import Account
 from billing.wallets import Target
 from core.db import db
-from core.errors import AppError, Conflict, NotFound
+from core.errors import AppError, Conflict, Invalid, NotFound
 from core.money import basis_points, tax_included
 from marketplace.models import Listing, Publisher
 from membership import entitlements
@@ -98,8 +98,10 @@ def quote(member_id: uuid.UUID, listing: Offered, quantity: int) -> Quote:
     """What `quantity` pieces cost this member (books, moves 3 and 4).
 
     Tax comes out of the price, a partner gets its net share, the rest is ours; bonus pays at most the set part of ours.
-    Raises EditionTooLow.
+    Raises EditionTooLow, and Invalid for several pieces of what a member has only once.
     """
+    if quantity != 1 and not listing.is_repeatable:
+        raise Invalid(_("One licence serves your whole organisation: buy one."), field="quantity")
     if listing.required_rank or listing.required_features:
         verdict = entitlements.verdict(entitlements.ranks_of(member_id), listing.product_line, listing.required_rank, list(listing.required_features))
         if not verdict.allowed:
