@@ -173,7 +173,7 @@ def post_moves(
         {"book": book_id, "id": tx_id, "hash": request_hash, "kind": kind, "currency": currency, "at": at, "memo": memo,
          "sources": [int(m[0]) for m in moves], "targets": [int(m[1]) for m in moves], "amounts": [m[2] for m in moves]},
     )  # fmt: skip
-    return status == "new"
+    return bool(status == "new")
 
 
 def open_book(book_id: uuid.UUID, kind: str, entity_id: uuid.UUID, currency: str, at: datetime) -> None:

@@ -25,6 +25,7 @@ class NavItem:
 
 CUSTOMER = [
     NavItem("store.home", _l("Store"), "store"),
+    NavItem("offers.list_offers", _l("Recommended"), "offer"),
     NavItem("apps.list_apps", _l("My apps"), "apps"),
     NavItem("wallet.show_wallet", _l("Wallet"), "wallet"),
     NavItem("subscriptions.show_subscriptions", _l("Subscription"), "subscription"),

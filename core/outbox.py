@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Identity, Index, select, text
+from sqlalchemy import Identity, Index, insert, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core import clock
@@ -36,9 +36,7 @@ class OutboxMessage(Base):
 
 def publish(topic: str, payload: dict[str, Any], *, at: datetime, member_id: uuid.UUID | None = None) -> None:
     """Say that something happened; delivered after the commit. Insert only: a member may write the outbox but not read it."""
-    db.session.execute(
-        OutboxMessage.__table__.insert().inline(), {"topic": topic, "member_id": member_id, "payload": payload, "at": at, "attempts": 0}
-    )
+    db.session.execute(insert(OutboxMessage).inline(), {"topic": topic, "member_id": member_id, "payload": payload, "at": at, "attempts": 0})
 
 
 def subscribe(topic: str, subscriber: Subscriber) -> None:
@@ -79,9 +77,7 @@ def _deliver_one(message_id: int, at: datetime) -> bool:
         failure = repr(error)
     with transaction(SYSTEM) as session:
         session.execute(
-            OutboxMessage.__table__.update()
-            .where(OutboxMessage.__table__.c.id == message_id)
-            .values(attempts=OutboxMessage.__table__.c.attempts + 1, last_error=failure)
+            update(OutboxMessage).where(OutboxMessage.id == message_id).values(attempts=OutboxMessage.attempts + 1, last_error=failure)
         )
     return False
 

@@ -81,12 +81,13 @@ def offered(slug: str) -> Offered:
     row = db.session.execute(
         select(Listing, Publisher).join(Publisher, Publisher.id == Listing.publisher_id).where(Listing.slug == slug, Listing.state == "published")
     ).one_or_none()
-    if row is None or row[0].current_version is None:
+    version = row[0].current_version if row else None
+    if row is None or version is None:
         _offered.pop(slug, None)
         raise NotForSale(_("This listing is not for sale."))
     listing, publisher = row
     terms = Offered(
-        listing.id, slug, listing.revision, listing.current_version, listing.currency, listing.price_minor, listing.tax_rate_bp, listing.bonus_limit_bp,
+        listing.id, slug, listing.revision, version, listing.currency, listing.price_minor, listing.tax_rate_bp, listing.bonus_limit_bp,
         publisher.commission_bp if publisher.kind == "partner" else None, listing.is_repeatable,
         listing.product_line, listing.required_rank, tuple(listing.required_features),
     )  # fmt: skip

@@ -40,13 +40,14 @@ class Cast:
     number: str
     company: Company
     csm_id: uuid.UUID
+    csm_name: str
     joined_at: datetime
     users: list[tuple[uuid.UUID, str]] = field(default_factory=list)  # id, name in events
     owner_id: uuid.UUID | None = None
 
 
-def hire(session: Session, at: datetime) -> tuple[list[uuid.UUID], dict[str, Publisher]]:
-    """The legal entity, publishers and staff; returns the CSMs' ids and the publishers by code."""
+def hire(session: Session, at: datetime) -> tuple[list[tuple[uuid.UUID, str]], dict[str, Publisher]]:
+    """The legal entity, publishers and staff; returns the CSMs' ids and names, and the publishers by code."""
     session.add(LegalEntity(id=ENTITY, name="玉衡软件（杭州）有限公司", currency=CURRENCY, timezone="Asia/Shanghai", tax_rate_bp=600))
     session.flush()
     wallets.open_book(ENTITY, "house", ENTITY, CURRENCY, at)
@@ -58,16 +59,16 @@ def hire(session: Session, at: datetime) -> tuple[list[uuid.UUID], dict[str, Pub
     people = [_user(role, email, name, password, at) for role, email, name in STAFF]
     people.append(_user("publisher", "publisher@demo.example", "海港 · 徐磊", password, at, publisher_id=derived("publisher", "harbor-automation")))
     session.execute(insert(User), people)
-    return [person["id"] for person in people if person["role"] == "csm"], sellers
+    return [(person["id"], person["name"]) for person in people if person["role"] == "csm"], sellers
 
 
-def join(session: Session, rng: random.Random, count: int, csms: list[uuid.UUID], since: datetime, until: datetime) -> list[Cast]:
+def join(session: Session, rng: random.Random, count: int, csms: list[tuple[uuid.UUID, str]], since: datetime, until: datetime) -> list[Cast]:
     """`count` members with users, books and empty wallets. A third of them were there when the year began."""
     password = hash_password(PASSWORD)
     cast, members, users = [], [], []
     for i, company in enumerate(companies(rng, count)):
         joined = since if rng.random() < 0.35 or i == 0 else since + (until - since) * rng.random() * 0.9
-        one = Cast(derived("demo", "member", i), f"M{i + 1:05d}", company, csms[i % len(csms)], joined)
+        one = Cast(derived("demo", "member", i), f"M{i + 1:05d}", company, *csms[i % len(csms)], joined)
         cast.append(one)
         members.append(
             {

@@ -9,7 +9,7 @@ from flask.cli import with_appcontext
 from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from core import clock
+from core import clock, migrations
 from core.actor import ROLES
 from core.db import SYSTEM, transaction
 from core.ids import derived
@@ -26,21 +26,29 @@ class Bar:
     """Progress on the terminal: one line a step."""
 
     def __init__(self) -> None:
-        self.bar: object | None = None
+        self.what, self.total, self.done, self.shown = "", 1, 0, -1
 
     def begin(self, what: str, total: int) -> None:
         """A new step."""
-        self.bar = click.progressbar(length=total, label=f"  {what:<20}")  # type: ignore[assignment]
-        self.bar.__enter__()  # type: ignore[attr-defined]
+        self.what, self.total, self.done, self.shown = what, max(total, 1), 0, -1
+        self._show()
 
     def advance(self, units: int) -> None:
         """A part of it is done."""
-        self.bar.update(units)  # type: ignore[attr-defined]
+        self.done += units
+        self._show()
 
     def end(self) -> None:
         """The step is done."""
-        self.bar.finish()  # type: ignore[attr-defined]
-        self.bar.render_finish()  # type: ignore[attr-defined]
+        self.done = self.total
+        self._show()
+        click.echo()
+
+    def _show(self) -> None:
+        percent = min(100, 100 * self.done // self.total)
+        if percent != self.shown:
+            self.shown = percent
+            click.echo(f"\r  {self.what:<22}{'█' * (percent // 5):<20} {percent:3} %", nl=False)
 
 
 @click.group("demo")
@@ -58,6 +66,8 @@ def load(members: int, events: int) -> None:
         if session.scalar(text("select exists (select from member)")):
             raise click.ClickException("The database is not empty; the demo world is only loaded into an empty one.")
     written = world.load(members, events, Bar())
+    with migrations.owner_engine(current_app.extensions["settings"]).begin() as connection:
+        connection.execute(text("analyze"))  # fresh statistics for the planner after so much at once; the owner's right
     click.echo(f"  {members} members, {written} events.")
 
 

@@ -3,13 +3,15 @@
 import random
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from billing import renewals, subscription_charges, subscription_previews, top_up_offers, wallets
+from billing.accounts import Account
 from billing.models import TopUp, Wallet
 from core.actor import SYSTEM, Actor
 from core.db import act_as, transaction
@@ -22,7 +24,7 @@ from operations import offers
 from operations.demo.behaviour import Habit
 from operations.demo.cast import CURRENCY, ENTITY, Cast
 
-WEEK = timedelta(days=7)
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
 RICH = 24  # the first members keep well-filled wallets: they lend their keys to scripts
 
 
@@ -80,28 +82,29 @@ class Year:
         self.refused = 0
 
     def play(self, since: datetime, until: datetime, progress: Callable[[int], None]) -> None:
-        """From `since` to `until`, a week at a time."""
-        week = since
-        while week < until:
-            end = min(week + WEEK, until)
-            with transaction(SYSTEM) as session:
-                self._top_up(session, week, end)
+        """From `since` to `until`: money comes in once a week, everything else happens day by day, renewals at each day's end."""
+        day = since
+        while day < until:
+            end = min(day + DAY, until)
+            if (day - since).days % 7 == 0:
+                with transaction(SYSTEM) as session:
+                    self._top_up(session, day)
             for one in self.cast:
-                self._act(one, week, end)
-            for day in range((end - week).days + 1):  # the scheduler of real life runs more often; a day's delay changes nothing
-                while _renew(min(week + timedelta(days=day), end)):
-                    pass
-            week = end
+                self._act(one, day, end)
+            while _renew(end):
+                pass
+            day = end
             progress(1)
 
-    def _top_up(self, session: Session, week: datetime, end: datetime) -> None:
+    def _top_up(self, session: Session, week: datetime) -> None:
         """Members whose money will not last put more in: by card, or by bank transfer for large sums."""
         balances = {w.member_id: w.paid_minor + w.bonus_minor for w in session.scalars(select(Wallet))}
-        credits, rows = [], []
+        credits: list[wallets.Credit] = []
+        rows: list[dict[str, Any]] = []
         for i, one in enumerate(self.cast):
             plan, at = self.plans[one.number], week + timedelta(minutes=self.rng.randint(1, 90))
             need = self._monthly(plan, week) * {"month": 1, "quarter": 3, "year": 10}[plan.period]
-            if one.joined_at >= end or (plan.stops_paying_at and week >= plan.stops_paying_at) or self.rng.random() < 0.1:
+            if one.joined_at >= week + WEEK or (plan.stops_paying_at and week >= plan.stops_paying_at) or self.rng.random() < 0.1:
                 continue
             floor = need + 60_000 if i >= RICH else need + 5_000_000
             if balances.get(one.id, 0) >= floor:
@@ -116,8 +119,8 @@ class Year:
             credits.append(
                 wallets.Credit(
                     one.id, top_up_id, hashed, "top_up", CURRENCY, at, amount, promised.bonus_minor,
-                    source=wallets.Account.STRIPE_CLEARING if fee else wallets.Account.INTERBOOK, bonus_expires_at=promised.expires_at(at),
-                    moves=((wallets.Account.PAYMENT_FEES, wallets.Account.STRIPE_CLEARING, fee),) if fee else (),
+                    source=Account.STRIPE_CLEARING if fee else Account.INTERBOOK, bonus_expires_at=promised.expires_at(at),
+                    moves=((Account.PAYMENT_FEES, Account.STRIPE_CLEARING, fee),) if fee else (),
                 )  # fmt: skip
             )
             rows.append(
@@ -133,25 +136,25 @@ class Year:
         if rows:
             wallets.credit_many(credits)
             session.execute(insert(TopUp), rows)
-        for row in rows:
-            if row["method"] == "bank_transfer":  # the bank's side stands in the house book (books, move 2)
-                wallets.post_moves(
-                    ENTITY, derived("bank_transfer", row["member_id"], row["id"]), request_hash("bank", top_up=row["id"]), "bank", CURRENCY,
-                    row["settled_at"], [(wallets.Account.BANK, wallets.Account.INTERBOOK, row["amount_minor"])], row["bank_reference"],
-                )  # fmt: skip
+        for top_up in rows:
+            if top_up["method"] == "bank_transfer":  # the bank's side stands in the house book (books, move 2)
+                hashed = request_hash("bank", top_up=top_up["id"])
+                moves = [(Account.BANK, Account.INTERBOOK, top_up["amount_minor"])]
+                transfer_id = derived("bank_transfer", top_up["member_id"], top_up["id"])
+                wallets.post_moves(ENTITY, transfer_id, hashed, "bank", CURRENCY, top_up["settled_at"], moves, top_up["bank_reference"])
 
     def _monthly(self, plan: Plan, at: datetime) -> int:
         price = catalogue.price(plan.line, plan.rank, CURRENCY, "month", at)
         return price.base_minor + plan.seats * price.seat_minor
 
-    def _act(self, one: Cast, week: datetime, end: datetime) -> None:
-        """What one member does this week, in order of time."""
+    def _act(self, one: Cast, day: datetime, end: datetime) -> None:
+        """What one member does this day, in order of time."""
         plan = self.plans[one.number]
         todo: list[tuple[datetime, str, str]] = []
-        if week <= plan.subscribes_at < end:
+        if day <= plan.subscribes_at < end:
             todo.append((plan.subscribes_at, "subscribe", ""))
-        todo += [(at, "buy", slug) for at, slug in plan.purchases if week <= at < end]
-        todo += [(at, "change", what) for at, what in plan.changes if week <= at < end]
+        todo += [(at, "buy", slug) for at, slug in plan.purchases if day <= at < end]
+        todo += [(at, "change", what) for at, what in plan.changes if day <= at < end]
         if not todo:
             return
         me = Actor(kind="member", role="owner", member_id=one.id, user_id=one.owner_id)
@@ -163,9 +166,9 @@ class Year:
                 self.refused += 1  # too little money, or not their edition: it happens in life too
 
     def _subscribe(self, _session: Session, one: Cast, plan: Plan, at: datetime, _what: str) -> None:
-        wish = {"product_line": plan.line, "rank": plan.rank, "period": plan.period, "seats": plan.seats}
-        preview = subscription_previews.of_start(one.id, subscriptions.seller_of(one.id), subscriptions.Wish(**wish), at=at)
-        wanted = subscription_charges.Start(**wish, id=derived("demo", "subscription", one.number), price_minor=preview.amount_minor)
+        wish = subscriptions.Wish(product_line=plan.line, rank=plan.rank, period=plan.period, seats=plan.seats)
+        price = subscription_previews.of_start(one.id, subscriptions.seller_of(one.id), wish, at=at).amount_minor
+        wanted = subscription_charges.Start(**asdict(wish), id=derived("demo", "subscription", one.number), price_minor=price)
         plan.subscription_id = subscription_charges.start(one.id, wanted, at=at).subscription.id
 
     def _buy(self, session: Session, one: Cast, _plan: Plan, at: datetime, slug: str) -> None:
@@ -183,7 +186,7 @@ class Year:
     def _accept_offer(self, session: Session, one: Cast, slug: str, price_minor: int, at: datetime) -> None:
         """The CSM recommended it a few days before, and the member says yes."""
         offer_id = derived("demo", "offer", one.number, slug)
-        csm = Actor(kind="staff", role="csm", user_id=one.csm_id, name="")
+        csm = Actor(kind="staff", role="csm", user_id=one.csm_id, name=one.csm_name)
         act_as(session, csm)
         reason = "你们的团队每周都在重复这几步，用它一次完成。" if slug in self.habits[one.number].toil else "同行业的会员正在使用，值得一试。"
         offers.send(one.id, offers.Wanted(offer_id, slug, reason), csm, days=30, at=at - timedelta(days=self.rng.randint(1, 6)))

@@ -40,7 +40,7 @@ def talk(rng: random.Random, people: list[Cast], until: datetime) -> None:
         reviews.recount_all()
     for one in people[:: max(1, len(people) // 40)]:
         slug = rng.choice(slugs)
-        csm = Actor(kind="staff", role="csm", user_id=one.csm_id)
+        csm = Actor(kind="staff", role="csm", user_id=one.csm_id, name=one.csm_name)
         try:
             with transaction(csm):
                 wanted = offers.Wanted(derived("demo", "open-offer", one.number), slug, rng.choice(REASONS))

@@ -4,12 +4,10 @@ import random
 from datetime import timedelta
 from typing import Protocol
 
-from sqlalchemy import text
-
 from core import clock
 from core.db import SYSTEM, transaction
 from marketplace import bundles, publishing
-from operations import rollups
+from operations import jobs, rollups
 from operations.demo import cast, events, history, offerings, social
 
 SEED = 20_260_601
@@ -45,7 +43,7 @@ def load(members: int, wanted_events: int, progress: Progress, seed: int = SEED)
     plans = history.plans(rng, people, habits, [listing.slug for listing in showcase], since, until)
 
     year = history.Year(rng, people, plans, habits)
-    progress.begin("a year of money", (until - since).days // 7 + 1)
+    progress.begin("a year of money", (until - since).days + 1)
     year.play(since, until, progress.advance)
     progress.end()
 
@@ -58,6 +56,7 @@ def load(members: int, wanted_events: int, progress: Progress, seed: int = SEED)
         rollups.mark_all_stale()
     while _roll_up():
         pass
+    jobs.find_routines()
     progress.end()
     social.talk(rng, people, until)
     return written
@@ -66,9 +65,3 @@ def load(members: int, wanted_events: int, progress: Progress, seed: int = SEED)
 def _roll_up() -> int:
     with transaction(SYSTEM):
         return len(rollups.refresh(20_000, at=clock.now()))
-
-
-def tidy() -> None:
-    """Give the planner fresh statistics after so much at once."""
-    with transaction(SYSTEM) as session:
-        session.execute(text("analyze"))
