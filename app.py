@@ -5,7 +5,7 @@ from flask import Flask
 from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFProtect
 
-from billing import bank_pages, card_pages, renewal_jobs, subscription_api, top_up_jobs, top_up_pages, wallet_api  # noqa: F401 (pages add their routes when imported)
+from billing import bank_pages, card_pages, finance_api, finance_pages, renewal_jobs, statement_pages, subscription_api, top_up_jobs, top_up_pages, wallet_api  # noqa: F401 (pages add their routes when imported)
 from billing import cli as billing_cli
 from billing.finance_blueprint import finance
 from billing.subscription_pages import subscription_pages
@@ -29,7 +29,7 @@ from membership.home_pages import home
 from membership.operator_pages import operator
 from membership.sign_in_pages import sign_in
 from membership.team_pages import invitations, team
-from operations import activity_api, events_api, offer_pages, offers_api, revenue_pages
+from operations import activity_api, csm_pages, events_api, offer_pages, offers_api, revenue_pages
 from operations import jobs as operations_jobs
 from operations.demo.cli import demo
 
@@ -117,12 +117,13 @@ PAGES = [
     publisher,
     review,
     offer_pages.offer_pages,
-    revenue_pages.csm,
+    csm_pages.csm,
 ]
 APIS = [
     members_api.blp,
     orders_api.blp,
     wallet_api.blp,
+    finance_api.blp,
     subscription_api.blp,
     events_api.blp,
     activity_api.blp,

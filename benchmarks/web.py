@@ -23,7 +23,7 @@ class EmptyOut(Schema):
 
 
 @blp.post("/empty")
-@blp.arguments(EmptyIn)
+@blp.arguments(EmptyIn())
 @blp.response(201, EmptyOut)
 @requires("owner", "buyer")
 def create_nothing(_empty_in: dict[str, object]) -> dict[str, object]:

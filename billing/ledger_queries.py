@@ -54,6 +54,11 @@ class Entity:
     currency: str
     zone: ZoneInfo
 
+    @property
+    def option(self) -> tuple[str, str]:
+        """Its currency as an option of a select."""
+        return self.currency, self.currency
+
     def local(self, instant: datetime) -> datetime:
         """The instant in the entity's zone."""
         return instant.astimezone(self.zone)
@@ -106,7 +111,7 @@ def parse_instant(written: str, entity: Entity, *, end: bool, field: str) -> dat
 def find_member(words: str) -> Member | None:
     """The member of this number, or the only one whose name contains the words."""
     words = words.strip()
-    found = db.session.scalars(select(Member).where(Member.number == words.upper()).limit(1)).first()
+    found = db.session.scalars(select(Member).where(Member.number.in_([words, words.upper()])).limit(1)).first()
     if found is None and words:
         like = f"%{words}%"
         some = db.session.scalars(select(Member).where(Member.name.ilike(like) | Member.name_en.ilike(like)).limit(2)).all()
@@ -182,7 +187,7 @@ def journal(
     if shown:
         for book_id, id, source, target, *rest in db.session.execute(_LINES, {"books": [r[0] for r in shown], "ids": [r[1] for r in shown]}):
             lines.setdefault((book_id, id), []).append(JournalLine(Account(source), Account(target), *rest))
-    items = [JournalEntry(*row, lines.get((row[0], row[1]), [])) for row in shown]
+    items = [JournalEntry(*(*row, lines.get((row[0], row[1]), []))) for row in shown]
     more = paging.encode([shown[-1].effective_at, shown[-1].book_id, shown[-1].seq]) if len(rows) > size else None
     return paging.Page(items, more)
 

@@ -102,7 +102,7 @@ def language_links() -> list[dict[str, str | bool]]:
 
 
 def _remember(response: Response) -> Response:
-    wish = request.args.get("lang", "")
+    wish = request.args.get("lang", "") if request.query_string else ""
     if wish in LANGUAGES:
         secure = bool(current_app.config.get("SESSION_COOKIE_SECURE"))
         response.set_cookie(COOKIE, wish, max_age=YEAR_S, samesite="Lax", httponly=True, secure=secure)

@@ -4,11 +4,13 @@ The web server, workers and the scheduler write everything to stdout, and errors
 shows them while stdout is a file. Other commands keep stdout for their answer: their warnings go to stderr.
 """
 
+import json
 import logging
 import re
 import sys
 import time
 import uuid
+from datetime import UTC, datetime
 from typing import TextIO
 
 import click
@@ -18,6 +20,7 @@ from flask import Flask, Response, g, request
 REQUEST_ID = "X-Request-ID"
 _SANE = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _QUIET = ("/healthz", "/readyz", "/static/", "/bootstrap/")  # nobody reads them
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 log = structlog.stdlib.get_logger("backoffice")
 
@@ -61,7 +64,9 @@ def configure(*, service: bool = True) -> None:
 
 def init_app(app: Flask) -> None:
     """Give every request an id (the caller's `X-Request-ID` where it is sane), return it, and log one line per request."""
-    configure(service=click.get_current_context(silent=True) is None)
+    service = click.get_current_context(silent=True) is None
+    configure(service=service)
+    stdout = (sys.__stdout__ or sys.stdout) if service else None
 
     @app.before_request
     def begin() -> None:
@@ -75,7 +80,17 @@ def init_app(app: Flask) -> None:
     def end(response: Response) -> Response:
         if "request_id" in g:
             response.headers[REQUEST_ID] = g.request_id
-            if not request.path.startswith(_QUIET):
+            if stdout is not None and not request.path.startswith(_QUIET):
                 took_ms = round((time.perf_counter() - g.request_started) * 1000, 1)
-                log.info("request", method=request.method, path=request.path, status=response.status_code, took_ms=took_ms)
+                _request_line(stdout, request.method, request.path, response.status_code, took_ms)
         return response
+
+
+def _request_line(out: TextIO, method: str, path: str, status: int, took_ms: float) -> None:
+    """One line as structlog makes them, made by hand: its processors cost a third of a small request."""
+    line = structlog.contextvars.get_contextvars() | {
+        "event": "request", "method": method, "path": path, "status": status, "took_ms": took_ms,
+        "level": "info", "logger": "backoffice", "timestamp": datetime.now(UTC).isoformat(),
+    }  # fmt: skip
+    out.write(_encode(line) + "\n")
+    out.flush()

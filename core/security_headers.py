@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import brotli  # type: ignore[import-untyped]
 from flask import Flask, Response, current_app, g, request, url_for
 from flask_compress import Compress
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 POLICY = {
     "default-src": "'none'",
@@ -91,11 +96,10 @@ def _pack_asset(response: Response) -> None:
 
 
 def _decorate(response: Response) -> Response:
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers.setdefault("Content-Security-Policy", policy(tuple(current_app.config["CSP_FORM_TARGETS"]), g.get("csp_extra")))
-    if request.is_secure:
-        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+    """What depends on the view; the headers that do not are added to the finished answer."""
+    extra = g.get("csp_extra")
+    if extra:
+        response.headers.setdefault("Content-Security-Policy", policy(tuple(current_app.config["CSP_FORM_TARGETS"]), extra))
     if (request.endpoint or "").endswith("static"):
         if "v" in request.args and response.status_code == 200:
             response.headers["Cache-Control"] = YEAR
@@ -103,6 +107,22 @@ def _decorate(response: Response) -> Response:
     elif response.mimetype == "text/html" and "Cache-Control" not in response.headers:
         response.headers["Cache-Control"] = "no-store"  # money on a shared computer must not come back after signing out
     return response
+
+
+def _with_headers(answer: WSGIApplication, headers: list[tuple[str, str]]) -> WSGIApplication:
+    """Add each header that an answer does not carry itself, whoever made the answer."""
+    named = [(name.lower(), (name, value)) for name, value in headers]
+    hsts = ("strict-transport-security", ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"))
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, given: list[tuple[str, str]], *rest: Any) -> Any:
+            present = {name.lower() for name, _value in given}
+            wanted = [*named, hsts] if environ["wsgi.url_scheme"] == "https" else named
+            return start_response(status, given + [header for name, header in wanted if name not in present], *rest)
+
+        return answer(environ, start)
+
+    return application
 
 
 def init_app(app: Flask) -> None:
@@ -117,4 +137,6 @@ def init_app(app: Flask) -> None:
     )
     Compress(app)
     app.after_request(_decorate)
+    headers = [*HEADERS.items(), ("Content-Security-Policy", policy(tuple(app.config["CSP_FORM_TARGETS"])))]
+    app.wsgi_app = _with_headers(app.wsgi_app, headers)  # type: ignore[method-assign]
     app.jinja_env.globals["asset"] = asset

@@ -1,0 +1,154 @@
+"""Every page of the product: who looks at it, and at which address in the demo world.
+
+A page that is added without a row here fails `test_pages.py::test_every_page_is_in_the_table`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from playwright.sync_api import Browser
+
+from tests.browser.world import World
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: `{names}` in the path are filled from `places`."""
+
+    endpoint: str
+    role: str  # "-": nobody is signed in
+    path: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.role.strip('-') or 'anyone'}-{self.path.partition('?')[0].strip('/').replace('/', '-') or 'home'}"
+
+
+PAGES = [
+    Page("home.show_home", "-", "/"),
+    Page("sign_in.show_sign_in", "-", "/sign-in"),
+    Page("api_docs.show_api", "-", "/api-docs"),
+    Page("invitations.show_acceptance", "-", "{invitation}"),
+    Page("store.home", "-", "/store"),
+    Page("store.home", "owner", "/store"),
+    Page("store.home", "owner", "/store?q=mail"),
+    Page("store.home", "viewer", "/store?q=zzzzzz"),
+    Page("store.show_listing", "owner", "/store/quote-document"),
+    Page("store.show_listing", "owner", "/store/legacy-orders-mapping"),
+    Page("store.show_listing", "-", "/store/usage-pack"),
+    Page("store.buy", "owner", "/store/merge-duplicate-contacts/buy"),
+    Page("store.show_order", "owner", "/orders/{order}"),
+    Page("apps.list_apps", "owner", "/apps"),
+    Page("apps.show_app", "owner", "/apps/{license}"),
+    Page("wallet.show_wallet", "owner", "/wallet"),
+    Page("wallet.show_wallet", "viewer", "/wallet"),
+    Page("wallet.new_top_up", "owner", "/wallet/top-ups/new?amount_minor=100000"),
+    Page("wallet.show_top_up", "owner", "/wallet/top-ups/{top_up}"),
+    Page("wallet.show_top_up", "owner", "/wallet/top-ups/{pending}"),
+    Page("wallet.list_cards", "owner", "/wallet/cards"),
+    Page("wallet.remove_card", "owner", "/wallet/cards/{card}/removal"),
+    Page("wallet.show_statement", "owner", "/wallet/statement"),
+    Page("subscriptions.show_subscriptions", "owner", "/subscriptions"),
+    Page("subscriptions.show_editions", "owner", "/subscriptions/editions"),
+    Page("subscriptions.preview_start", "owner", "/subscriptions/new?product_line=ops&rank=2&period=month&seats=3"),
+    Page("subscriptions.show_change", "owner", "/subscriptions/{subscription}/editions"),
+    Page("subscriptions.preview_change", "owner", "/subscriptions/{subscription}/preview?rank=3"),
+    Page("subscriptions.confirm_cancellation", "owner", "/subscriptions/{subscription}/cancellation"),
+    Page("team.list_users", "owner", "/team"),
+    Page("team.list_users", "buyer", "/team"),
+    Page("team.show_user", "owner", "/team/users/{user}"),
+    Page("team.show_invitation", "owner", "/team/users/{invited}/invitation"),
+    Page("offers.list_offers", "owner", "/offers/"),
+    Page("notices.list_notices", "owner", "/notices"),
+    Page("account.show_settings", "owner", "/account"),
+    Page("account.list_sessions", "owner", "/account/sessions"),
+    Page("finance.prepaid_balances", "finance", "/finance/prepaid-balances"),
+    Page("finance.prepaid_balances", "finance", "/finance/prepaid-balances?q=M00001"),
+    Page("finance.list_top_ups", "finance", "/finance/top-ups"),
+    Page("finance.show_top_up", "finance", "/finance/top-ups/{member}/{pending}"),
+    Page("finance.statement_index", "finance", "/finance/statements"),
+    Page("finance.show_statement", "finance", "/finance/members/{member}/statement"),
+    Page("finance.ledger", "finance", "/finance/ledger"),
+    Page("finance.ledger_accounts", "finance", "/finance/ledger/accounts"),
+    Page("csm.worklist", "csm", "/csm/"),
+    Page("csm.list_members", "csm", "/csm/members"),
+    Page("csm.list_members", "csm", "/csm/members?q=zzzzzz"),
+    Page("csm.show_member", "csm", "/csm/members/{member}"),
+    Page("csm.show_member", "csm", "/csm/members/{toiling}"),
+    Page("csm.new_offer", "csm", "/csm/members/{member}/offers/new?listing=meeting-minutes"),
+    Page("csm.list_offers", "csm", "/csm/offers"),
+    Page("csm.revenue", "csm", "/csm/revenue"),
+    Page("review.queue", "reviewer", "/review"),
+    Page("review.show_version", "reviewer", "/review/quote-document/{version}"),
+    Page("publisher.list_listings", "publisher", "/publisher"),
+    Page("publisher.show_listing", "publisher", "/publisher/{own_listing}"),
+    Page("operator.list_members", "operator", "/operator/members"),
+    Page("operator.show_member", "operator", "/operator/members/{member}"),
+    Page("operator.list_api_keys", "operator", "/operator/api-keys"),
+    Page("operator.list_audit", "operator", "/operator/audit"),
+    Page("operator.status", "operator", "/operator/status"),
+]
+NO_PAGE = {
+    "static": "a file",
+    "bootstrap.static": "a file",
+    "health.show_health": "one word for machines",
+    "health.show_readiness": "JSON for machines",
+    "apps.download": "a file",
+    "review.download": "a file",
+    "csm.revenue_csv": "a file",
+    "finance.export_prepaid_balances": "a file",
+    "finance.export_statement": "a file",
+    "wallet.export_own_statement": "a file",
+    "wallet.show_top_up_status": "JSON that the receipt asks for",
+    "wallet.new_card": "asks Stripe for a set-up each time; test_top_ups_browser and test_loop look at it",
+}
+EMPTY_PATHS = ["/store", "/apps", "/wallet", "/wallet/cards", "/wallet/top-ups/new", "/wallet/statement", "/subscriptions", "/team", "/offers/", "/notices"]
+STAFF_PATHS = {
+    "finance": ["/finance/prepaid-balances", "/finance/top-ups", "/finance/statements", "/finance/ledger", "/finance/ledger/accounts"],
+    "csm": ["/csm/", "/csm/members", "/csm/offers", "/csm/revenue"],
+    "reviewer": ["/review"],
+    "publisher": ["/publisher"],
+    "operator": ["/operator/members", "/operator/api-keys", "/operator/audit", "/operator/status"],
+}
+MEMBER = "(select id from member where number = 'M00001')"
+
+
+def places(world: World, chromium: Browser) -> dict[str, str]:
+    """The ids and addresses that the table names; makes the few things that the demo world has none of."""
+    invited = world.sql(f"select id from app_user where member_id = {MEMBER} and password_hash is null and email = 'new@demo.example'")
+    if not invited:
+        with world.visit(chromium, "owner") as context:
+            page = context.new_page()
+            page.goto("/team?lang=en")
+            page.get_by_label("Full name").fill("周新")
+            page.get_by_label("E-mail").fill("new@demo.example")
+            page.get_by_role("button", name="Make an invitation link").click()
+            page.goto("/wallet/top-ups/new?amount_minor=1000000&source=bank_transfer&lang=en")
+            page.get_by_label("Bank transfer").check()
+            page.get_by_role("button", name="Top up", exact=True).click()
+            page.wait_for_url("**/wallet/top-ups/*")
+    card = "gen_random_uuid(), 'pm_pages', 'visa', '4242', 12, 2031, true, clock_timestamp()"
+    world.sql(
+        f"insert into payment_method (member_id, id, stripe_id, brand, last4, exp_month, exp_year, is_default, created_at)"
+        f" select id, {card} from member where number = 'M00001' and not exists (select from payment_method where member_id = member.id and removed_at is null)"
+    )
+    with world.visit(chromium, "owner") as context:
+        page = context.new_page()
+        page.goto(f"/team/users/{world.one('select id from app_user where email = ' + repr('new@demo.example'))}/invitation")
+        link = page.locator("#f-link").input_value()
+    queries = {
+        "member": f"select {MEMBER}",
+        "toiling": "select member_id from license group by 1 order by count(*) desc, 1 limit 1",
+        "order": f"select id from store_order where member_id = {MEMBER} and state = 'completed' order by id limit 1",
+        "license": f"select id from license where member_id = {MEMBER} and state = 'active' order by id limit 1",
+        "top_up": f"select id from top_up where member_id = {MEMBER} and state = 'settled' order by created_at limit 1",
+        "pending": f"select id from top_up where member_id = {MEMBER} and state = 'pending' order by created_at limit 1",
+        "card": f"select id from payment_method where member_id = {MEMBER} and removed_at is null limit 1",
+        "subscription": f"select id from subscription where member_id = {MEMBER} and state = 'active' limit 1",
+        "user": "select id from app_user where email = 'viewer@demo.example'",
+        "invited": "select id from app_user where email = 'new@demo.example'",
+        "version": "select v.number from listing_version v join listing l on l.id = v.listing_id where l.slug = 'quote-document' limit 1",
+        "own_listing": "select l.slug from listing l join publisher p on p.id = l.publisher_id where p.code = 'harbor-automation' order by l.slug limit 1",
+    }
+    return {name: str(world.one(query)) for name, query in queries.items()} | {"invitation": "/invitations/" + link.rpartition("/")[2]}
