@@ -104,4 +104,4 @@ FOREIGN: dict[str, Callable[[Member], dict[str, object]]] = {
     "license_id": an_order,
     "offer_id": an_offer,
 }
-NOBODYS = {"slug", "number", "filename", "token", "sha256", "line", "rank", "code", "version"}
+NOBODYS = {"slug", "number", "filename", "token", "sha256", "line", "rank", "code", "version", "form"}

@@ -35,13 +35,13 @@ def routes(app: Flask) -> Iterator[tuple[Rule, str]]:
 
 def address(app: Flask, rule: Rule, given: dict[str, object] | None = None) -> str:
     """The rule's address with ids that stand for nothing, or with the given ones."""
-    values = {name: DUMMIES[_kind(converter)] for name, converter in rule._converters.items()}
+    values = {name: DUMMIES.get(_kind(converter)) or next(iter(converter.items)) for name, converter in rule._converters.items()}
     with app.test_request_context():
         return str(app.url_map.bind("localhost").build(rule.endpoint, {**values, **(given or {})}))
 
 
 def _kind(converter: object) -> str:
-    return {"UUIDConverter": "uuid", "IntegerConverter": "int", "PathConverter": "path"}.get(type(converter).__name__, "string")
+    return {"UUIDConverter": "uuid", "IntegerConverter": "int", "PathConverter": "path", "AnyConverter": "any"}.get(type(converter).__name__, "string")
 
 
 def key_of(role: str, member: Member) -> dict[str, str]:
