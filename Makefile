@@ -17,7 +17,7 @@ run: $(VENV)/.installed ## start everything on http://127.0.0.1:8000 (PORT=… f
 	@exec $(BIN)/python -m core.supervisor --with-parent
 
 test: $(VENV)/.installed-dev $(VENV)/.browser ## all quick tests (ARGS=… goes to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 test-long: $(VENV)/.installed-dev $(VENV)/.browser ## the tests that take longer (ARGS=… goes to pytest)
 	@$(BIN)/python -m pytest -m long $(ARGS)
