@@ -26,7 +26,7 @@ INSTANT = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[ T](\d{2}):(\d{2})(?::(\d{2}))
 TICK = timedelta(microseconds=1)
 
 ACCOUNT_NAMES: dict[Account, LazyString] = {
-    Account.STRIPE_CLEARING: _l("Stripe clearing"), Account.BANK: _l("Bank"), Account.MEMBER_RECEIVABLE: _l("Receivable from members"),
+    Account.STRIPE_CLEARING: _l("Stripe clearing"), Account.BANK: _l("Cash at bank"), Account.MEMBER_RECEIVABLE: _l("Receivable from members"),
     Account.DISPUTE_RECEIVABLE: _l("Receivable from disputes"), Account.PARTNER_RECEIVABLE: _l("Receivable from partners"),
     Account.WALLET_PAID: _l("Wallet, paid"), Account.WALLET_BONUS: _l("Wallet, bonus"), Account.BONUS_DISCOUNT: _l("Bonus discount"),
     Account.REFUND_PENDING: _l("Refunds on their way"), Account.REFUND_LIABILITY: _l("Refund liability"), Account.DISPUTE_RESERVE: _l("Dispute reserve"),
@@ -42,7 +42,7 @@ CATEGORY_NAMES: dict[str, LazyString] = {
 KIND_NAMES: dict[str, LazyString] = {
     "top_up": _l("Top-up"), "purchase": _l("Purchase"), "subscription": _l("Subscription"), "expiry": _l("Expired"), "goodwill": _l("Goodwill"),
     "refund": _l("Refund"), "opening_balance": _l("Opening balance"), "recognition": _l("Recognition"), "payout": _l("Payout"),
-    "partner_share": _l("Partner share"), "bank": _l("Bank"), "correction": _l("Correction"),
+    "partner_share": _l("Partner share"), "bank": _l("Bank transfer"), "correction": _l("Correction"),
 }  # fmt: skip
 
 
@@ -142,14 +142,15 @@ class JournalEntry:
     amount_minor: int
     memo: str | None
     member_number: str | None  # None: a house or partner book
-    member_name: str | None
+    name_zh: str | None
+    name_en: str | None
     book_kind: str
     lines: Sequence[JournalLine]
 
 
 # The latest few of each book by its own index, then merged: no index over all books burdens the hot path.
 _JOURNAL = text("""
-select t.book_id, t.id, t.seq, t.kind, t.effective_at, t.recorded_at, t.amount_minor, t.memo, m.number, m.name, b.kind
+select t.book_id, t.id, t.seq, t.kind, t.effective_at, t.recorded_at, t.amount_minor, t.memo, m.number, m.name, coalesce(m.name_en, m.name), b.kind
 from book b left join member m on m.id = b.id cross join lateral (
   select * from ledger_transaction t where t.book_id = b.id and t.currency = :currency and t.effective_at >= :since and t.effective_at <= :until
     and (cast(:kind as text) is null or t.kind = :kind)
