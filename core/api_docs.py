@@ -20,7 +20,8 @@ def show_api() -> str:
     part = part if part in groups else next(iter(groups), "")
     schemas: dict[str, Any] = spec.get("components", {}).get("schemas", {})
     used = _used(groups.get(part, []), schemas)
-    return render_template("api_docs.html", groups=groups, part=part, schemas={name: of for name, of in schemas.items() if name in used})
+    titles = {name: name.removesuffix("_api").replace("_", " ").capitalize() for name in groups}
+    return render_template("api_docs.html", groups=groups, titles=titles, part=part, schemas={name: of for name, of in schemas.items() if name in used})
 
 
 def _groups(spec: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

@@ -117,7 +117,7 @@ def show_member(member_id: uuid.UUID) -> ResponseReturnValue:
     return render_template(
         "csm/member.html", member=member, causes=found, reasons=reasons[:3], routines=routines, offers=sent, apps=apps, uses=uses, chart=_use_chart(uses),
         happened=happened, subscriptions=subscriptions, people=people, owned=owned, offered=offered, next_action=_next_action(member, found), at=at,
-        seen={use.name: use for use in uses.people},
+        seen={use.name: use for use in uses.people}, names={user.external_ref: user.name for user in people},
     )  # fmt: skip
 
 

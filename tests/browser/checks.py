@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -216,8 +216,12 @@ def check_page(
     shots: Path | None = None,
     weigh: bool = True,
     expected_console: str | None = None,
+    also: Callable[[Page, View], list[str]] | None = None,
 ) -> list[str]:
-    """Every fault of a page in one view; an empty list is a pass. `expected_console` is a pattern to ignore (a 404's own message)."""
+    """Every fault of a page in one view; an empty list is a pass.
+
+    `expected_console` is a pattern to ignore (a 404's own message), `also` looks for further faults.
+    """
     context = new_context(chromium, view, cookies)
     try:
         address = f"{url}{'&' if '?' in url else '?'}lang={view.lang}"
@@ -233,6 +237,7 @@ def check_page(
             faults += overflow_faults(page)
         faults += [f"console: {text}" for text in seen.console if not (expected_console and re.search(expected_console, text))]
         faults += [f"outside: {text}" for text in outside_requests(seen, url)]
+        faults += also(page, view) if also else []
         if shots is not None:
             shots.mkdir(parents=True, exist_ok=True)
             page.screenshot(path=shots / f"{urlsplit(url).path.strip('/').replace('/', '-') or 'home'}-{view.name}.png", full_page=True)
