@@ -125,9 +125,9 @@ def _use_chart(uses: activity.Uses) -> Chart | None:
     """User-days of twelve weeks; None where there was no use at all."""
     if not any(uses.weeks):
         return None
-    labels = [_("%(n)s weeks ago", n=len(uses.weeks) - 1 - n) if n < len(uses.weeks) - 1 else _("This week") for n in range(len(uses.weeks))]
+    labels = [str(n - len(uses.weeks) + 1).replace("-", "−") if n < len(uses.weeks) - 1 else "0" for n in range(len(uses.weeks))]
     return bar_chart(
-        labels, {_("User-days"): [use.user_days if use else 0 for use in uses.weeks]}, title=_("User-days a week"), first_column=_("Week"),
+        labels, {_("User-days"): [use.user_days if use else 0 for use in uses.weeks]}, title=_("User-days a week (0: this week)"), first_column=_("Week"),
         label=_("User-days a week, from %(first)s twelve weeks ago to %(last)s this week",
                 first=uses.weeks[0].user_days if uses.weeks[0] else 0, last=uses.weeks[-1].user_days if uses.weeks[-1] else 0),
     )  # fmt: skip

@@ -29,5 +29,6 @@ def world() -> Iterator[World]:
         try:
             run.wait_for("Ready on", timeout_s=300)
             yield World(run, var, port)
+            assert run.popen.poll() is None, f"the product stopped by itself: {run.text}"
         finally:
             run.end()
