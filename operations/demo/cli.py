@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import sys
 
 import click
 from flask import current_app
@@ -9,7 +10,7 @@ from flask.cli import with_appcontext
 from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from core import clock, migrations
+from core import clock
 from core.actor import ROLES
 from core.db import SYSTEM, transaction
 from core.ids import derived
@@ -42,13 +43,13 @@ class Bar:
         """The step is done."""
         self.done = self.total
         self._show()
-        click.echo()
+        click.echo(nl=sys.stdout.isatty())
 
     def _show(self) -> None:
         percent = min(100, 100 * self.done // self.total)
-        if percent != self.shown:
+        if percent != self.shown and (percent % 20 == 0 or sys.stdout.isatty()):
             self.shown = percent
-            click.echo(f"\r  {self.what:<22}{'█' * (percent // 5):<20} {percent:3} %", nl=False)
+            click.echo(f"\r  {self.what:<22}{'█' * (percent // 5):<20} {percent:3} %", nl=not sys.stdout.isatty())
 
 
 @click.group("demo")
@@ -66,8 +67,6 @@ def load(members: int, events: int) -> None:
         if session.scalar(text("select exists (select from member)")):
             raise click.ClickException("The database is not empty; the demo world is only loaded into an empty one.")
     written = world.load(members, events, Bar())
-    with migrations.owner_engine(current_app.extensions["settings"]).begin() as connection:
-        connection.execute(text("analyze"))  # fresh statistics for the planner after so much at once; the owner's right
     click.echo(f"  {members} members, {written} events.")
 
 

@@ -4,7 +4,10 @@ import random
 from datetime import timedelta
 from typing import Protocol
 
-from core import clock
+from flask import current_app
+from sqlalchemy import text
+
+from core import clock, migrations
 from core.db import SYSTEM, transaction
 from marketplace import bundles, publishing
 from operations import jobs, rollups
@@ -52,14 +55,23 @@ def load(members: int, wanted_events: int, progress: Progress, seed: int = SEED)
         written = events.write(session, rng, people, habits, since, until, wanted_events, progress.advance)
     progress.end()
     progress.begin("daily rollups", 1)
+    _analyze()
     with transaction(SYSTEM):
         rollups.mark_all_stale()
+    _analyze()
     while _roll_up():
         pass
     jobs.find_routines()
     progress.end()
     social.talk(rng, people, until)
+    _analyze()
     return written
+
+
+def _analyze() -> None:
+    """Fresh statistics for the planner after so much at once; the owner's right."""
+    with migrations.owner_engine(current_app.extensions["settings"]).begin() as connection:
+        connection.execute(text("analyze"))
 
 
 def _roll_up() -> int:
