@@ -2,7 +2,7 @@
 
 import random
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -66,7 +66,8 @@ def join(session: Session, rng: random.Random, count: int, csms: list[tuple[uuid
     """`count` members with users, books and empty wallets. A third of them were there when the year began."""
     password = hash_password(PASSWORD)
     cast, members, users = [], [], []
-    for i, company in enumerate(companies(rng, count)):
+    for i, drawn in enumerate(companies(rng, count)):
+        company = drawn if i else replace(drawn, size="medium", seats=9)  # the demo logins' own company, large enough to show something
         joined = since if rng.random() < 0.35 or i == 0 else since + (until - since) * rng.random() * 0.9
         one = Cast(derived("demo", "member", i), f"M{i + 1:05d}", company, *csms[i % len(csms)], joined)
         cast.append(one)
