@@ -104,7 +104,8 @@ def send(member_id: uuid.UUID, wanted: Wanted, acting: Actor, *, days: int, at: 
     if not listing.is_repeatable and db.session.scalar(select(_licensed(member_id, listing.id))):
         raise OwnedAlready(_("This member has the listing already."), field="listing")
     csm_id = acting.user_id if acting.role == "csm" else member.csm_id
-    csm_name = acting.name if csm_id is None or (csm_id == acting.user_id and acting.name) else db.session.scalars(select(User.name).where(User.id == csm_id)).one()
+    is_me = csm_id is None or (csm_id == acting.user_id and acting.name)
+    csm_name = acting.name if is_me else db.session.scalars(select(User.name).where(User.id == csm_id)).one()
     row = {
         "member_id": member_id, "id": wanted.id, "request_hash": content, "listing_id": listing.id,
         "csm_id": csm_id, "csm_name": csm_name, "reason": reason,
