@@ -22,6 +22,8 @@ class InsufficientFunds(AppError):
 
 
 class WalletFrozen(AppError):
+    """Nothing leaves this wallet while a payment is disputed."""
+
     status, code = 409, "wallet_frozen"
 
 
@@ -73,6 +75,7 @@ class Balance:
 
     @property
     def available_minor(self) -> int:
+        """Balance less what is held."""
         return self.paid_minor + self.bonus_minor - self.held_minor
 
 
@@ -107,15 +110,26 @@ _CREDIT = text(
     " bonus_source smallint, bonus_minor bigint, bonus_expires_at timestamptz, priority int, sources smallint[], targets smallint[], amounts bigint[])))"
 )
 
+_POST = text(
+    "select post_moves(:book, :id, :hash, :kind, :currency, :at, cast(:sources as smallint[]), cast(:targets as smallint[]), cast(:amounts as bigint[]), :memo)"
+)
+
 
 def charge_many(requests: Sequence[ChargeRequest]) -> list[ChargeResult]:
     """Charge wallets in one SQL call; each request gets its own status, in order, and one failure does not undo its neighbours."""
     rows = [
         {
-            "book_id": str(r.member_id), "id": str(r.id), "request_hash": "\\x" + r.request_hash.hex(), "kind": r.kind, "currency": r.currency,
-            "at": r.at.isoformat(), "memo": r.memo, "targets": [int(t.account) for t in r.targets],
-            "amounts": [t.amount_minor for t in r.targets], "bonus_limits": [t.bonus_minor for t in r.targets],
-        }  # fmt: skip
+            "book_id": str(r.member_id),
+            "id": str(r.id),
+            "request_hash": "\\x" + r.request_hash.hex(),
+            "kind": r.kind,
+            "currency": r.currency,
+            "at": r.at.isoformat(),
+            "memo": r.memo,
+            "targets": [int(t.account) for t in r.targets],
+            "amounts": [t.amount_minor for t in r.targets],
+            "bonus_limits": [t.bonus_minor for t in r.targets],
+        }
         for r in requests
     ]
     return [ChargeResult(*row) for row in db.session.execute(_CHARGE, {"requests": json.dumps(rows)})]
@@ -146,11 +160,23 @@ def credit_many(credits: Sequence[Credit]) -> list[ChargeResult]:
     """Put money into wallets in one SQL call (books, moves 1, 2 and 13); statuses are new, replayed and id_reused."""
     rows = [
         {
-            "book_id": str(c.member_id), "id": str(c.id), "request_hash": "\\x" + c.request_hash.hex(), "kind": c.kind, "currency": c.currency,
-            "at": c.at.isoformat(), "memo": c.memo, "paid_source": int(c.source), "paid_minor": c.paid_minor, "bonus_source": int(c.bonus_source),
-            "bonus_minor": c.bonus_minor, "bonus_expires_at": c.bonus_expires_at and c.bonus_expires_at.isoformat(), "priority": c.priority,
-            "sources": [int(m[0]) for m in c.moves], "targets": [int(m[1]) for m in c.moves], "amounts": [m[2] for m in c.moves],
-        }  # fmt: skip
+            "book_id": str(c.member_id),
+            "id": str(c.id),
+            "request_hash": "\\x" + c.request_hash.hex(),
+            "kind": c.kind,
+            "currency": c.currency,
+            "at": c.at.isoformat(),
+            "memo": c.memo,
+            "paid_source": int(c.source),
+            "paid_minor": c.paid_minor,
+            "bonus_source": int(c.bonus_source),
+            "bonus_minor": c.bonus_minor,
+            "bonus_expires_at": c.bonus_expires_at and c.bonus_expires_at.isoformat(),
+            "priority": c.priority,
+            "sources": [int(m[0]) for m in c.moves],
+            "targets": [int(m[1]) for m in c.moves],
+            "amounts": [m[2] for m in c.moves],
+        }
         for c in credits
     ]
     return [ChargeResult(*row) for row in db.session.execute(_CREDIT, {"requests": json.dumps(rows)})]
@@ -169,10 +195,20 @@ def post_moves(
 ) -> bool:  # fmt: skip
     """Record moves that touch no wallet (between books, fees, recognition); returns False for a replay."""
     status = db.session.scalar(
-        text("select post_moves(:book, :id, :hash, :kind, :currency, :at, cast(:sources as smallint[]), cast(:targets as smallint[]), cast(:amounts as bigint[]), :memo)"),
-        {"book": book_id, "id": tx_id, "hash": request_hash, "kind": kind, "currency": currency, "at": at, "memo": memo,
-         "sources": [int(m[0]) for m in moves], "targets": [int(m[1]) for m in moves], "amounts": [m[2] for m in moves]},
-    )  # fmt: skip
+        _POST,
+        {
+            "book": book_id,
+            "id": tx_id,
+            "hash": request_hash,
+            "kind": kind,
+            "currency": currency,
+            "at": at,
+            "memo": memo,
+            "sources": [int(m[0]) for m in moves],
+            "targets": [int(m[1]) for m in moves],
+            "amounts": [m[2] for m in moves],
+        },
+    )
     return bool(status == "new")
 
 
@@ -202,6 +238,11 @@ def open_grants(member_id: uuid.UUID, currency: str, *, at: datetime, expired: b
     is_past = Grant.expires_at <= at
     return db.session.scalars(
         select(Grant)
-        .where(Grant.member_id == member_id, Grant.currency == currency, Grant.is_open, is_past if expired else (Grant.expires_at.is_(None) | (Grant.expires_at > at)))
+        .where(
+            Grant.member_id == member_id,
+            Grant.currency == currency,
+            Grant.is_open,
+            is_past if expired else (Grant.expires_at.is_(None) | (Grant.expires_at > at)),
+        )
         .order_by(Grant.kind, Grant.priority, Grant.expires_at.nulls_last(), Grant.granted_at, Grant.id)
     ).all()

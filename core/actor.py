@@ -32,6 +32,7 @@ class Actor:
 
     @property
     def is_signed_in(self) -> bool:
+        """Anybody but the anonymous."""
         return self.kind != "anonymous"
 
     @property
@@ -60,4 +61,5 @@ def actor() -> Actor:
 
 
 def set_actor(acting: Actor) -> None:
+    """Say who acts in this request; called by authentication alone."""
     g.actor = acting

@@ -44,7 +44,16 @@ def record(
     acting = actor()
     db.session.add(
         AuditEntry(
-            id=new_id(), at=at, actor_role=acting.role, actor_id=acting.user_id or acting.api_key_id, actor_name=acting.name,
-            action=action, subject=str(subject), member_id=member_id, before=before, after=after, reason=reason,
-        )  # fmt: skip
+            id=new_id(),
+            at=at,
+            actor_role=acting.role,
+            actor_id=acting.user_id or acting.api_key_id,
+            actor_name=acting.name,
+            action=action,
+            subject=str(subject),
+            member_id=member_id,
+            before=before,
+            after=after,
+            reason=reason,
+        )
     )

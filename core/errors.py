@@ -25,14 +25,20 @@ class AppError(Exception):
 
 
 class NotFound(AppError):
+    """What was asked for does not exist, or not for this caller."""
+
     status, code = 404, "not_found"
 
 
 class Forbidden(AppError):
+    """The caller is known, and may not do this."""
+
     status, code = 403, "forbidden"
 
 
 class Unauthenticated(AppError):
+    """Nobody has said who is calling."""
+
     status, code = 401, "unauthenticated"
 
 
@@ -43,6 +49,8 @@ class Invalid(AppError):
 
 
 class Conflict(AppError):
+    """It cannot be done as things stand."""
+
     status, code = 409, "conflict"
 
 
@@ -58,6 +66,7 @@ TITLES = {400: "Bad request", 401: "Sign in first", 403: "Not allowed", 404: "No
 
 
 def is_api_request() -> bool:
+    """Does a machine ask? It gets problem details, a person a page."""
     return request.path.startswith(("/api/", "/webhooks/"))
 
 

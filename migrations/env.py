@@ -3,19 +3,20 @@
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
-import billing.models
+import billing.models  # noqa: F401 (all models are imported so that `alembic check` sees every table)
 import core.audit
-import core.outbox
-import marketplace.models
+import core.outbox  # noqa: F401
+import marketplace.models  # noqa: F401
 import membership.models
-import membership.motions
-import operations.models  # noqa: F401 (all models are imported so that `alembic check` sees every table)
+import membership.motions  # noqa: F401
+import operations.models  # noqa: F401
 from core.db import Base
 
 _ONE_AT_A_TIME = 7_304_221
 
 
 def run() -> None:
+    """Bring the database of the configured URL forward."""
     engine = create_engine(context.config.attributes["url"], poolclass=pool.NullPool)
     with engine.connect() as connection:
         connection.execute(text("set lock_timeout = '10s'"))

@@ -26,25 +26,49 @@ def make_member(*, paid: int = 0, bonus: int = 0, name: str = "测试会员", bo
     """A member with its book, wallet and (optionally) one top-up of `paid` with `bonus`, in minor units."""
     make_entity()
     member = Member(
-        id=new_id(), entity_id=ENTITY, number=f"M{uuid.uuid4().hex[:8]}", name=name, name_en="Test member", industry="retail", size="small",
-        sales_cycle="short", channel="direct", currency="CNY", state="active", csm_id=None, created_at=at - timedelta(days=400),
-    )  # fmt: skip
+        id=new_id(),
+        entity_id=ENTITY,
+        number=f"M{uuid.uuid4().hex[:8]}",
+        name=name,
+        name_en="Test member",
+        industry="retail",
+        size="small",
+        sales_cycle="short",
+        channel="direct",
+        currency="CNY",
+        state="active",
+        csm_id=None,
+        created_at=at - timedelta(days=400),
+    )
     with transaction(SYSTEM) as session:
         session.add(member)
         session.flush()
         wallets.open_book(member.id, "member", ENTITY, "CNY", at - timedelta(days=400))
         if paid or bonus:
-            wallets.credit(wallets.Credit(member.id, new_id(), request_hash("test"), "opening_balance", "CNY", at - timedelta(days=1), paid, bonus, bonus_expires_at=bonus_expires_at))
+            wallets.credit(
+                wallets.Credit(
+                    member.id, new_id(), request_hash("test"), "opening_balance", "CNY", at - timedelta(days=1), paid, bonus, bonus_expires_at=bonus_expires_at
+                )
+            )
     return member
 
 
 def make_user(role: str, member: Member | None = None, *, name: str = "", publisher_id: uuid.UUID | None = None, password_hash: str | None = None) -> User:
     """A user of a role; staff have no member."""
     user = User(
-        id=new_id(), email=f"{role}-{uuid.uuid4().hex[:8]}@example.com", name=name or role.title(), role=role, password_hash=password_hash,
-        member_id=member.id if member else None, publisher_id=publisher_id, locale=None, external_ref=None, seat_subscription_id=None,
-        created_at=AT, disabled_at=None,
-    )  # fmt: skip
+        id=new_id(),
+        email=f"{role}-{uuid.uuid4().hex[:8]}@example.com",
+        name=name or role.title(),
+        role=role,
+        password_hash=password_hash,
+        member_id=member.id if member else None,
+        publisher_id=publisher_id,
+        locale=None,
+        external_ref=None,
+        seat_subscription_id=None,
+        created_at=AT,
+        disabled_at=None,
+    )
     with transaction(SYSTEM) as session:
         session.add(user)
     return user

@@ -52,7 +52,11 @@ def hire(session: Session, at: datetime) -> tuple[list[tuple[uuid.UUID, str]], d
     session.flush()
     wallets.open_book(ENTITY, "house", ENTITY, CURRENCY, at)
     password = hash_password(PASSWORD)
-    session.add(BankAccount(entity_id=ENTITY, currency=CURRENCY, holder="玉衡软件（杭州）有限公司", bank="招商银行杭州分行", number="5719 0001 2345 678", code="308331012345"))
+    session.add(
+        BankAccount(
+            entity_id=ENTITY, currency=CURRENCY, holder="玉衡软件（杭州）有限公司", bank="招商银行杭州分行", number="5719 0001 2345 678", code="308331012345"
+        )
+    )
     sellers = {
         code: publishers.ensure(code, zh, en, kind, commission, entity_id=ENTITY, currency=CURRENCY, at=at) for code, zh, en, kind, commission in PUBLISHERS
     }
@@ -73,10 +77,20 @@ def join(session: Session, rng: random.Random, count: int, csms: list[tuple[uuid
         cast.append(one)
         members.append(
             {
-                "id": one.id, "entity_id": ENTITY, "number": one.number, "name": company.name, "name_en": company.name_en, "industry": company.industry,
-                "size": company.size, "sales_cycle": company.sales_cycle, "channel": company.channel, "currency": CURRENCY, "state": "active",
-                "csm_id": one.csm_id, "created_at": joined,
-            }  # fmt: skip
+                "id": one.id,
+                "entity_id": ENTITY,
+                "number": one.number,
+                "name": company.name,
+                "name_en": company.name_en,
+                "industry": company.industry,
+                "size": company.size,
+                "sales_cycle": company.sales_cycle,
+                "channel": company.channel,
+                "currency": CURRENCY,
+                "state": "active",
+                "csm_id": one.csm_id,
+                "created_at": joined,
+            }
         )
         users += _users_of(rng, one, i, password)
     session.execute(insert(Member), members)
@@ -101,6 +115,17 @@ def _users_of(rng: random.Random, one: Cast, index: int, password: str) -> list[
 
 def _user(role: str, email: str, name: str, password: str | None, at: datetime, **more: Any) -> dict[str, Any]:
     return {
-        "id": derived("demo", "user", email), "email": email, "name": name, "role": role, "password_hash": password, "member_id": None, "publisher_id": None,
-        "locale": None, "external_ref": None, "seat_subscription_id": None, "created_at": at, "disabled_at": None, **more,
-    }  # fmt: skip
+        "id": derived("demo", "user", email),
+        "email": email,
+        "name": name,
+        "role": role,
+        "password_hash": password,
+        "member_id": None,
+        "publisher_id": None,
+        "locale": None,
+        "external_ref": None,
+        "seat_subscription_id": None,
+        "created_at": at,
+        "disabled_at": None,
+        **more,
+    }

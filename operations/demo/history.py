@@ -47,12 +47,19 @@ def plans(rng: random.Random, cast: list[Cast], habits: dict[str, Habit], listin
     """Decide the year of each member: richer members take higher editions, fading ones stop paying, toil leads to purchases."""
     made = {}
     for i, one in enumerate(cast):
-        habit, start = habits[one.number], max(one.joined_at, since) + timedelta(hours=rng.randint(2, 60), days=rng.randint(0, 60) if one.joined_at == since else 0)
+        habit, start = (
+            habits[one.number],
+            max(one.joined_at, since) + timedelta(hours=rng.randint(2, 60), days=rng.randint(0, 60) if one.joined_at == since else 0),
+        )
         weights = {"small": [55, 30, 13, 2], "medium": [20, 40, 30, 10], "large": [5, 20, 40, 35]}[one.company.size]
         plan = Plan(
-            rng.choices(["crm", "ops"], [65, 35])[0], rng.choices([1, 2, 3, 4], weights)[0], rng.choices(["month", "quarter", "year"], [45, 20, 35])[0],
-            one.company.seats, start, until - timedelta(days=rng.randint(10, 110)) if habit.growth < -1 and i >= RICH else None,
-        )  # fmt: skip
+            rng.choices(["crm", "ops"], [65, 35])[0],
+            rng.choices([1, 2, 3, 4], weights)[0],
+            rng.choices(["month", "quarter", "year"], [45, 20, 35])[0],
+            one.company.seats,
+            start,
+            until - timedelta(days=rng.randint(10, 110)) if habit.growth < -1 and i >= RICH else None,
+        )
         span = (until - start).days
         wanted = [name for name in habit.toil if rng.random() < 0.55] + rng.sample(listings, rng.choices([0, 1, 2, 4], [30, 35, 25, 10])[0])
         for slug in dict.fromkeys(wanted):
@@ -118,20 +125,41 @@ class Year:
             fee = amount * 29 // 1_000 if method == "card" else 0
             credits.append(
                 wallets.Credit(
-                    one.id, top_up_id, hashed, "top_up", CURRENCY, at, amount, promised.bonus_minor,
-                    source=Account.STRIPE_CLEARING if fee else Account.INTERBOOK, bonus_expires_at=promised.expires_at(at),
+                    one.id,
+                    top_up_id,
+                    hashed,
+                    "top_up",
+                    CURRENCY,
+                    at,
+                    amount,
+                    promised.bonus_minor,
+                    source=Account.STRIPE_CLEARING if fee else Account.INTERBOOK,
+                    bonus_expires_at=promised.expires_at(at),
                     moves=((Account.PAYMENT_FEES, Account.STRIPE_CLEARING, fee),) if fee else (),
-                )  # fmt: skip
+                )
             )
             rows.append(
                 {
-                    "member_id": one.id, "id": top_up_id, "request_hash": hashed, "currency": CURRENCY, "amount_minor": amount,
-                    "bonus_minor": promised.bonus_minor, "bonus_days": promised.bonus_days, "method": method, "state": "settled", "failure": None,
-                    "stripe_payment_intent": None, "payment_method_id": None, "bank_transaction": None,
+                    "member_id": one.id,
+                    "id": top_up_id,
+                    "request_hash": hashed,
+                    "currency": CURRENCY,
+                    "amount_minor": amount,
+                    "bonus_minor": promised.bonus_minor,
+                    "bonus_days": promised.bonus_days,
+                    "method": method,
+                    "state": "settled",
+                    "failure": None,
+                    "stripe_payment_intent": None,
+                    "payment_method_id": None,
+                    "bank_transaction": None,
                     "received_minor": amount if method == "bank_transfer" else None,
                     "bank_reference": f"{one.number}-{week:%m%d}" if method == "bank_transfer" else None,
-                    "created_by": one.owner_id, "created_at": at, "settled_at": at, "checked_at": None,
-                }  # fmt: skip
+                    "created_by": one.owner_id,
+                    "created_at": at,
+                    "settled_at": at,
+                    "checked_at": None,
+                }
             )
         if rows:
             wallets.credit_many(credits)

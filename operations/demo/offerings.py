@@ -14,7 +14,12 @@ EDITIONS = [  # rank, code, names, monthly base and seat price in 分
     (3, "professional", "专业版", "Professional", 1_299_00, 99_00), (4, "flagship", "旗舰版", "Flagship", 2_999_00, 149_00),
 ]  # fmt: skip
 FEATURES = {
-    "crm": {1: ["lead", "contact", "calendar", "message"], 2: ["opportunity", "public_pool", "import"], 3: ["joint_follow_up", "report"], 4: ["api", "sandbox"]},
+    "crm": {
+        1: ["lead", "contact", "calendar", "message"],
+        2: ["opportunity", "public_pool", "import"],
+        3: ["joint_follow_up", "report"],
+        4: ["api", "sandbox"],
+    },
     "ops": {1: ["order", "contact", "calendar", "message"], 2: ["invoice", "import"], 3: ["report", "automation"], 4: ["api", "sandbox"]},
 }
 LIMITS = {
@@ -32,21 +37,29 @@ def sell(session: Session, since: datetime, currency: str) -> None:
         session.add(ProductLine(code=line, name_zh=zh, name_en=en))
         session.flush()
         for rank, code, name_zh, name_en, base, seat in EDITIONS:
-            session.add(
-                Edition(product_line=line, rank=rank, code=code, name_zh=name_zh, name_en=name_en, features=FEATURES[line][rank], limits=LIMITS[rank])
-            )
+            session.add(Edition(product_line=line, rank=rank, code=code, name_zh=name_zh, name_en=name_en, features=FEATURES[line][rank], limits=LIMITS[rank]))
             session.flush()
             for period, (times, per) in MONTHS_PAID.items():
                 session.add(
                     EditionPrice(
-                        product_line=line, rank=rank, currency=currency, period=period, valid_from=since,
-                        base_minor=base * times // per, seat_minor=seat * times // per,
-                    )  # fmt: skip
+                        product_line=line,
+                        rank=rank,
+                        currency=currency,
+                        period=period,
+                        valid_from=since,
+                        base_minor=base * times // per,
+                        seat_minor=seat * times // per,
+                    )
                 )
     for from_minor, bonus_minor in TOP_UP_OFFERS:
         session.add(
             TopUpOffer(
-                id=derived("demo", "top-up-offer", from_minor), currency=currency, from_minor=from_minor, bonus_minor=bonus_minor,
-                bonus_days=BONUS_DAYS, starts_at=since, ends_at=None,
-            )  # fmt: skip
+                id=derived("demo", "top-up-offer", from_minor),
+                currency=currency,
+                from_minor=from_minor,
+                bonus_minor=bonus_minor,
+                bonus_days=BONUS_DAYS,
+                starts_at=since,
+                ends_at=None,
+            )
         )

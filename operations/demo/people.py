@@ -15,9 +15,9 @@ INDUSTRIES = {
 }  # fmt: skip
 SURNAMES = [("王", "Wang"), ("李", "Li"), ("张", "Zhang"), ("刘", "Liu"), ("陈", "Chen"), ("杨", "Yang"), ("黄", "Huang"), ("赵", "Zhao"), ("周", "Zhou"),
             ("吴", "Wu"), ("徐", "Xu"), ("孙", "Sun"), ("马", "Ma"), ("朱", "Zhu"), ("胡", "Hu"), ("林", "Lin"), ("郭", "Guo"), ("何", "He")]  # fmt: skip
-GIVEN = [("敏", "Min"), ("静", "Jing"), ("伟", "Wei"), ("磊", "Lei"), ("洋", "Yang"), ("艳", "Yan"), ("勇", "Yong"), ("军", "Jun"), ("杰", "Jie"), ("娟", "Juan"),
-         ("涛", "Tao"), ("明", "Ming"), ("超", "Chao"), ("霞", "Xia"), ("平", "Ping"), ("晓雯", "Xiaowen"), ("子涵", "Zihan"), ("雨桐", "Yutong"),
-         ("浩然", "Haoran"), ("思远", "Siyuan"), ("佳怡", "Jiayi"), ("志强", "Zhiqiang")]  # fmt: skip
+GIVEN = [("敏", "Min"), ("静", "Jing"), ("伟", "Wei"), ("磊", "Lei"), ("洋", "Yang"), ("艳", "Yan"), ("勇", "Yong"), ("军", "Jun"), ("杰", "Jie"),
+         ("娟", "Juan"), ("涛", "Tao"), ("明", "Ming"), ("超", "Chao"), ("霞", "Xia"), ("平", "Ping"), ("晓雯", "Xiaowen"), ("子涵", "Zihan"),
+         ("雨桐", "Yutong"), ("浩然", "Haoran"), ("思远", "Siyuan"), ("佳怡", "Jiayi"), ("志强", "Zhiqiang")]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,12 @@ def companies(rng: random.Random, count: int) -> list[Company]:
             Company(
                 f"{city}{brand}{zh}有限公司" + (f"（{serial + 1}）" if serial else ""),
                 f"{brand_en} {en} ({city_en})" + (f" {serial + 1}" if serial else ""),
-                industry, size, rng.choice(["short", "long"]), rng.choices(["direct", "agent"], [70, 30])[0], seats,
-            )  # fmt: skip
+                industry,
+                size,
+                rng.choice(["short", "long"]),
+                rng.choices(["direct", "agent"], [70, 30])[0],
+                seats,
+            )
         )
     return made
 

@@ -18,11 +18,13 @@ FIRST = "0004"  # the oldest schema with every room in it
 FILL = """
 insert into legal_entity (id, name, currency, timezone, tax_rate_bp) values ('00000000-0000-0000-0000-000000000001', 'E', 'CNY', 'Asia/Shanghai', 600);
 insert into member (id, entity_id, number, name, industry, size, sales_cycle, channel, currency, state, created_at)
-  select ('00000000-0000-0000-0001-' || lpad(g::text, 12, '0'))::uuid, '00000000-0000-0000-0000-000000000001', 'M' || g, '会员' || g, 'retail', 'small', 'short',
-    'direct', 'CNY', 'active', '2025-01-01' from generate_series(1, 50) g;
+  select ('00000000-0000-0000-0001-' || lpad(g::text, 12, '0'))::uuid, '00000000-0000-0000-0000-000000000001', 'M' || g, '会员' || g, 'retail',
+    'small', 'short', 'direct', 'CNY', 'active', '2025-01-01' from generate_series(1, 50) g;
 select open_book(id, 'member', entity_id, 'CNY', '2025-01-01') from member;
-select credit_many(array(select row(id, id, '\\x01', 'top_up', 'CNY', '2025-02-01', null, 10, 100000, 22, 10000, '2027-01-01', 0, '{}', '{}', '{}')::credit_request from member));
-select charge_many(array(select row(id, gen_random_uuid(), '\\x02', 'purchase', 'CNY', '2025-03-01', null, '{41,27}', '{9400,600}', '{9400,0}')::charge_request from member));
+select credit_many(array(
+  select row(id, id, '\\x01', 'top_up', 'CNY', '2025-02-01', null, 10, 100000, 22, 10000, '2027-01-01', 0, '{}', '{}', '{}')::credit_request from member));
+select charge_many(array(
+  select row(id, gen_random_uuid(), '\\x02', 'purchase', 'CNY', '2025-03-01', null, '{41,27}', '{9400,600}', '{9400,0}')::charge_request from member));
 insert into top_up (member_id, id, request_hash, currency, amount_minor, bonus_minor, method, state, created_at, settled_at)
   select id, id, '\\x01', 'CNY', 100000, 10000, 'card', 'settled', '2025-02-01', '2025-02-01' from member;
 insert into event (member_id, id, user_ref, at, received_at, feature, action, duration_ms, is_automated)
