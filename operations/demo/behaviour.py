@@ -13,7 +13,7 @@ STEPS: dict[str, list[str]] = {
     "invoice": ["open", "create", "copy_field", "send"], "report": ["open", "filter", "export", "share"],
     "message": ["open", "send"], "import": ["open", "map_column", "run"], "calendar": ["open", "add"], "settings": ["open", "edit"],
 }  # fmt: skip
-STEPS_A_SESSION = 8.1  # on average, toil included
+STEPS_A_SESSION = 7.5  # on average, toil included
 Row = tuple[str, datetime, str, str, str, int, bool]  # user, at, feature, action, object, duration_ms, automated
 
 

@@ -10,7 +10,7 @@ from flask.cli import with_appcontext
 from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from core import clock
+from core import clock, migrations
 from core.actor import ROLES
 from core.db import SYSTEM, transaction
 from core.ids import derived
@@ -62,7 +62,8 @@ def demo() -> None:
 @click.option("--events", default=500_000, show_default=True, help="About how many behaviour events.")
 @with_appcontext
 def load(members: int, events: int) -> None:
-    """Fill an empty database with the demo world."""
+    """Fill an empty database (migrated here first) with the demo world."""
+    migrations.upgrade(current_app.extensions["settings"])
     with transaction(SYSTEM) as session:
         if session.scalar(text("select exists (select from member)")):
             raise click.ClickException("The database is not empty; the demo world is only loaded into an empty one.")
