@@ -41,7 +41,10 @@ def fingerprint(owner: Engine) -> dict[str, object]:
 
 
 def test_the_same_seed_gives_the_same_world_and_its_books_hold(
-    app: Flask, owner: Engine, _emptying: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    app: Flask,
+    owner: Engine,
+    _emptying: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,  # noqa: PT019 (used as a value)
 ) -> None:
     monkeypatch.setattr(clock, "now", lambda: NOW)
     seen = []
