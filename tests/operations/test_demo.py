@@ -43,8 +43,8 @@ def fingerprint(owner: Engine) -> dict[str, object]:
 def test_the_same_seed_gives_the_same_world_and_its_books_hold(
     app: Flask,
     owner: Engine,
-    _emptying: Callable[[], None],
-    monkeypatch: pytest.MonkeyPatch,  # noqa: PT019 (used as a value)
+    _emptying: Callable[[], None],  # noqa: PT019 (called between the loads)
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(clock, "now", lambda: NOW)
     seen = []
