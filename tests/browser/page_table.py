@@ -36,7 +36,7 @@ PAGES = [
     Page("store.show_listing", "owner", "/store/quote-document"),
     Page("store.show_listing", "owner", "/store/legacy-orders-mapping"),
     Page("store.show_listing", "buyer", "/store/usage-pack"),
-    Page("store.buy", "owner", "/store/merge-duplicate-contacts/buy"),
+    Page("store.buy", "owner", "/store/overdue-invoice-reminders/buy"),
     Page("store.show_order", "owner", "/orders/{order}"),
     Page("apps.list_apps", "owner", "/apps"),
     Page("apps.show_app", "owner", "/apps/{license}"),

@@ -65,7 +65,7 @@ def test_the_loop(world: World, chromium: Browser) -> None:
     csm.go(f"/csm/members/{member_id}")
     csm.shot("6-member")
     csm.go(f"/csm/members/{member_id}/offers/new?listing={OFFERED}")
-    csm.page.get_by_label(re.compile("Why")).first.fill("Your team writes minutes by hand after each visit.")
+    csm.page.get_by_label(re.compile("Why")).first.fill("你们每次拜访后都手写纪要。")
     csm.page.get_by_role("button", name=re.compile("Send|Recommend")).first.click()
     csm.shot("7-recommended")
     owner.go("/offers")

@@ -22,7 +22,7 @@ TEXTS = """
 """
 ENGLISH = re.compile(r"\b(?!Word\b|Excel\b)[A-Za-z]{2,} (?:[a-z]{2,} ?)+\b")
 AMOUNT = re.compile(r"¥(?!\s*$)(?!\d{1,3}(?:,\d{3})*\.\d{2}(?![\d]))")
-NOTHING = re.compile(r"\b(?:None|NaN|undefined|null|Undefined)\b")
+NOTHING = re.compile(r"\b(?:None(?!:)|NaN|undefined|null|Undefined)\b")
 
 
 @cache
