@@ -79,7 +79,8 @@ def _words_of_the_shell() -> set[str]:
         *(ROOT / "templates" / "layout").glob("*.html"),
         *(ROOT / "templates" / "errors").glob("*.html"),
         ROOT / "templates" / "base.html",
-        *(ROOT / "core" / name for name in ("navigation.py", "charts.py", "paging.py", "errors.py")),
+        *(ROOT / "core" / "charts").glob("*.py"),
+        *(ROOT / "core" / name for name in ("navigation.py", "paging.py", "errors.py")),
     ]
     # a macro's own example comments are not words of the page
     text = "\n".join(re.sub(r"\{#.*?#\}", "", path.read_text(encoding="utf-8"), flags=re.S) for path in files)
