@@ -1,5 +1,8 @@
 """The application factory: it wires the rooms together and holds no rule."""
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 from flask import Flask
 from flask_bootstrap import Bootstrap5
@@ -36,10 +39,18 @@ from operations.demo.cli import demo
 csrf = CSRFProtect()
 
 
+class Application(Flask):
+    """Flask without coroutines."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function itself: none of ours is a coroutine, and each request would ask it of twenty."""
+        return func
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """Build the application from settings (by default those of the environment)."""
     settings = settings or Settings.from_env()
-    app = Flask(__name__)
+    app = Application(__name__)
     app.config.update(_config(settings))
     app.extensions["settings"] = settings
     db.init_app(app)
@@ -56,7 +67,7 @@ def _config(settings: Settings) -> dict[str, object]:
     return {
         "SECRET_KEY": settings.secret_key,
         "SQLALCHEMY_DATABASE_URI": settings.database_url,
-        "SQLALCHEMY_ENGINE_OPTIONS": {"pool_size": settings.threads, "max_overflow": 2, "pool_pre_ping": False, "pool_recycle": 1800},
+        "SQLALCHEMY_ENGINE_OPTIONS": {"pool_size": settings.threads, "max_overflow": 2, "pool_pre_ping": False, "pool_recycle": 1800, "pool_use_lifo": True},
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SECURE": settings.base_url.startswith("https://"),

@@ -1,11 +1,12 @@
 """The database session and the only place that commits."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 
+import psycopg
 from flask import current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import BigInteger, Date, DateTime, LargeBinary, MetaData, Text, Uuid, create_engine, text
@@ -66,17 +67,35 @@ def act_as(session: Session, actor: Actor) -> None:
     session.execute(_ACT_AS, {"role": actor.database_role, "member": str(actor.member_id or ""), "publisher": str(actor.publisher_id or "")})
 
 
-def member_call(statement: str, parameters: dict[str, Any]) -> Any:
-    """One SQL function call in a transaction of its own, in one round trip; returns its single row.
+def member_call(statement: str, parameters: Sequence[Any]) -> list[Any]:
+    """One SQL function call in a transaction of its own, in one round trip; returns its rows.
 
     For the hot path: `transaction()` costs four round trips. It runs as `app_member`; the function sets `app.member_id` itself.
-    `statement` uses psycopg's `%(name)s` parameters.
+    `statement` uses psycopg's `%s` parameters. It is repeated on a new connection where the old one turns out to be dead, so it must be idempotent.
     """
-    fairy = _member_engine().raw_connection()
     try:
-        connection = fairy.driver_connection
-        assert connection is not None
-        return connection.execute(statement, parameters, prepare=True).fetchone()
+        return _execute(statement, parameters)
+    except ConnectionLost:
+        return _execute(statement, parameters)
+
+
+class ConnectionLost(Exception):
+    """The server has closed this connection; whether the call took effect is not known."""
+
+
+def _execute(statement: str, parameters: Sequence[Any]) -> list[Any]:
+    engine = _member_engine()
+    fairy = engine.raw_connection()
+    connection = fairy.driver_connection
+    assert connection is not None
+    try:
+        return connection.execute(statement, parameters, prepare=True).fetchall()  # type: ignore[no-any-return]
+    except psycopg.OperationalError as error:
+        if not connection.closed:
+            raise
+        fairy.invalidate(error)
+        engine.dispose(close=False)  # its neighbours died with it; those in use are closed when they come back
+        raise ConnectionLost from error
     finally:
         fairy.close()
 

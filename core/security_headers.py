@@ -138,5 +138,5 @@ def init_app(app: Flask) -> None:
     Compress(app)
     app.after_request(_decorate)
     headers = [*HEADERS.items(), ("Content-Security-Policy", policy(tuple(app.config["CSP_FORM_TARGETS"])))]
-    app.wsgi_app = _with_headers(app.wsgi_app, headers)  # type: ignore[method-assign]
+    app.wsgi_app = _with_headers(app.wsgi_app, headers)  # type: ignore[assignment, method-assign]
     app.jinja_env.globals["asset"] = asset

@@ -1,6 +1,6 @@
 """Buying: one SQL call charges the wallet and records order and licence, or nothing happens at all."""
 
-import re
+import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from billing import wallets
-from core.db import db, member_call
+from core.db import db
 from core.errors import Conflict, IdReused
 from core.ids import request_hash
-from marketplace import pricing
+from marketplace import order_batches, pricing
 from marketplace.models import Order
 
 
@@ -68,12 +68,7 @@ class Placed:
         return self.id
 
 
-PLACE = (
-    "select * from place_order(:member, :id, :hash, :listing, :revision, :version, :quantity, :price, :tax, :currency,"
-    " cast(:targets as smallint[]), cast(:amounts as bigint[]), cast(:limits as bigint[]), :exclusive, null, :offer, :csm, :placed_by, :at)"
-)
-_PLACE = text(PLACE)
-_PLACE_ALONE = re.sub(r":(\w+)", r"%(\1)s", PLACE)
+_PLACE = text("select p.* from place_orders(array(select r from jsonb_populate_recordset(null::order_request, cast(:requests as jsonb)) r)) p")
 
 
 def content_hash(slug: str, wanted: Wanted) -> bytes:
@@ -94,12 +89,12 @@ def place(
     pricing.confirm_price(terms, wanted.price_minor)
     quote = pricing.quote(member_id, terms, wanted.quantity)
     with _owned_already():
-        row = db.session.execute(_PLACE, _parameters(member_id, quote, wanted, at, placed_by, attribution)).one()
+        row = db.session.execute(_PLACE, {"requests": json.dumps([_request(member_id, quote, wanted, at, placed_by, attribution)])}).one()
     return _outcome(quote, wanted, row)
 
 
 def place_alone(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, placed_by: uuid.UUID | None = None) -> Placed | None:
-    """The hot path of `place`: its own transaction, one round trip, terms of sale from memory.
+    """The hot path of `place`: terms of sale from memory, one round trip, a transaction shared with whoever buys at the same time.
 
     Returns None where the terms in memory do not serve (unknown, changed, or bound to an edition): nothing was done, call `place`.
     """
@@ -108,7 +103,7 @@ def place_alone(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime
         return None
     quote = pricing.quote(member_id, terms, wanted.quantity)
     with _owned_already():
-        row = member_call(_PLACE_ALONE, _parameters(member_id, quote, wanted, at, placed_by, None))
+        row = order_batches.place(_request(member_id, quote, wanted, at, placed_by, None))
     return None if row[0] == "stale" else _outcome(quote, wanted, row)
 
 
@@ -123,22 +118,24 @@ def _owned_already() -> Iterator[None]:
         raise
 
 
-def _parameters(
+def _request(
     member_id: uuid.UUID, quote: pricing.Quote, wanted: Wanted, at: datetime, placed_by: uuid.UUID | None, attribution: Attribution | None
 ) -> dict[str, Any]:
-    """The arguments of `place_order`."""
+    """The fields of an `order_request`, as JSON has them."""
     terms = quote.listing
     return {
-        "member": member_id, "id": wanted.id, "hash": content_hash(terms.slug, wanted), "listing": terms.id, "revision": terms.revision,
-        "version": terms.version, "quantity": wanted.quantity, "price": terms.price_minor, "tax": quote.tax_minor, "currency": terms.currency,
+        "member_id": str(member_id), "id": str(wanted.id), "request_hash": "\\x" + content_hash(terms.slug, wanted).hex(),
+        "listing_id": str(terms.id), "listing_revision": terms.revision, "version": terms.version, "quantity": wanted.quantity,
+        "price_minor": terms.price_minor, "tax_minor": quote.tax_minor, "currency": terms.currency,
         "targets": [int(t.account) for t in quote.targets], "amounts": [t.amount_minor for t in quote.targets],
-        "limits": [t.bonus_minor for t in quote.targets], "exclusive": not terms.is_repeatable,
-        "offer": attribution and attribution.offer_id, "csm": attribution and attribution.csm_id, "placed_by": placed_by, "at": at,
+        "bonus_limits": [t.bonus_minor for t in quote.targets], "is_exclusive": not terms.is_repeatable,
+        "offer_id": attribution and str(attribution.offer_id), "csm_id": attribution and attribution.csm_id and str(attribution.csm_id),
+        "placed_by": placed_by and str(placed_by), "at": at.isoformat(),
     }  # fmt: skip
 
 
 def _outcome(quote: pricing.Quote, wanted: Wanted, row: Any) -> Placed:
-    """The order a call of `place_order` left, or the error it stands for."""
+    """The order a call of `place_orders` left, or the error it stands for."""
     status, missing, paid, bonus, balance_after, at = row
     if status in ("new", "replayed"):
         terms = quote.listing
@@ -150,6 +147,8 @@ def _outcome(quote: pricing.Quote, wanted: Wanted, row: Any) -> Placed:
         raise pricing.PriceChanged(_("The listing has changed just now. Nothing was charged."), price_minor=quote.listing.price_minor)
     if status == "insufficient_funds":
         raise wallets.InsufficientFunds(_("There is not enough money in the wallet. Nothing was charged."), missing_minor=missing)
+    if status == "already_owned":
+        raise AlreadyOwned(_("You own this already. Nothing was charged."))
     if status == "frozen":
         raise wallets.WalletFrozen(_("This wallet is frozen while a payment is disputed."))
     assert status == "id_reused", status

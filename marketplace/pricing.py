@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 
 from flask_babel import gettext as _
 from sqlalchemy import select
@@ -107,6 +108,11 @@ def quote(member_id: uuid.UUID, listing: Offered, quantity: int) -> Quote:
         verdict = entitlements.verdict(entitlements.ranks_of(member_id), listing.product_line, listing.required_rank, list(listing.required_features))
         if not verdict.allowed:
             raise EditionTooLow(_("Your edition does not include this; an upgrade does."), needed_rank=verdict.needed_rank, needed_line=verdict.needed_line)
+    return _laid_out(listing, quantity)
+
+
+@lru_cache(maxsize=1024)
+def _laid_out(listing: Offered, quantity: int) -> Quote:
     total = listing.price_minor * quantity
     tax = tax_included(total, listing.tax_rate_bp)
     net = total - tax

@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from flask_babel import gettext as _
@@ -23,8 +24,17 @@ PREFIX_LENGTH = 11  # "jb_" and eight characters: enough to recognise, useless t
 TTL_S = 5.0  # how long a process remembers a key, so how late a revocation may take effect (decision 0011)
 REMEMBERED_MOST = 20_000
 
-_remembered: dict[bytes, tuple[float, Actor]] = {}
-_used: set[bytes] = set()  # keys answered from memory since the last query
+
+@dataclass(slots=True)
+class _Known:
+    """A key looked up not long ago."""
+
+    until: float  # on the monotonic clock
+    actor: Actor
+    is_used: bool = False  # since it was looked up
+
+
+_remembered: dict[bytes, _Known] = {}
 _lock = threading.Lock()
 
 
@@ -102,41 +112,43 @@ def revoke(key_id: uuid.UUID, *, at: datetime) -> ApiKey:
 def identify(key_hash: bytes) -> Actor | None:
     """The actor of a key, or None when the key is unknown or revoked, or its member closed; good keys are remembered.
 
-    One query, which looks up once more whatever other keys were used since the last one: a thousand busy keys cost one query in `TTL_S`, not a thousand.
+    One query, which also looks up again the keys in use whose time is nearly over: a thousand busy keys cost a query every few seconds, not a thousand.
     Guessing cannot fill the memory, since only good keys are remembered.
     """
-    until = time.monotonic() + TTL_S
+    at = time.monotonic()
     with _lock:
-        hashes = [key_hash, *_used]
-        _used.clear()
+        due = {key_hash} | {known_hash for known_hash, known in _remembered.items() if known.is_used and known.until < at + TTL_S / 2}
+        for taken in due & _remembered.keys():
+            _remembered[taken].is_used = False  # this thread sees to it
     rows = db.session.execute(
         select(ApiKey.key_hash, ApiKey.id, ApiKey.name, ApiKey.role, ApiKey.member_id)
         .outerjoin(Member, Member.id == ApiKey.member_id)
-        .where(ApiKey.key_hash == any_(bindparam("hashes", hashes, ARRAY(LargeBinary))), ApiKey.revoked_at.is_(None), or_(Member.id.is_(None), Member.state == "active"))
+        .where(
+            ApiKey.key_hash == any_(bindparam("hashes", list(due), ARRAY(LargeBinary))),
+            ApiKey.revoked_at.is_(None),
+            or_(Member.id.is_(None), Member.state == "active"),
+        )
     )
-    found = {r.key_hash: (until, Actor(kind=kind_of(r.role), role=r.role, name=r.name, member_id=r.member_id, api_key_id=r.id)) for r in rows}
+    found = {r.key_hash: _Known(at + TTL_S, Actor(kind=kind_of(r.role), role=r.role, name=r.name, member_id=r.member_id, api_key_id=r.id)) for r in rows}
     with _lock:
         if len(_remembered) >= REMEMBERED_MOST:
             _remembered.clear()
-        for gone in set(hashes) - set(found):
+        for gone in due - found.keys():
             _remembered.pop(gone, None)
         _remembered.update(found)
-    return found[key_hash][1] if key_hash in found else None
+    return found[key_hash].actor if key_hash in found else None
 
 
 def remembered(key_hash: bytes) -> Actor | None:
     """The actor this process looked up less than `TTL_S` seconds ago."""
-    found = _remembered.get(key_hash)
-    if found is None or found[0] <= time.monotonic():
+    known = _remembered.get(key_hash)
+    if known is None or known.until <= time.monotonic():
         return None
-    if key_hash not in _used:
-        with _lock:
-            _used.add(key_hash)
-    return found[1]
+    known.is_used = True
+    return known.actor
 
 
 def forget_all() -> None:
     """Drop what is remembered (for tests)."""
     with _lock:
         _remembered.clear()
-        _used.clear()

@@ -70,10 +70,9 @@ begin
   return done;
 end $$;
 
--- Decide and write one charge. The caller holds the wallet's lock. Consumption order: bonus before paid, then priority, expiry, age, id.
+-- Decide and write one charge; only charge_many calls it, so it runs as the ledger. It locks the wallet, where the caller has not. Consumption order: bonus before paid, then priority, expiry, age, id.
 -- Nothing is written before it is known that the money suffices. `legs` are the moves so far, kept as parallel arrays.
-create function charge_one(r charge_request) returns charge_result
-language plpgsql security definer set search_path = public, pg_temp as $$
+create function charge_one(r charge_request) returns charge_result language plpgsql as $$
 declare
   w wallet; g record; l lot; spend record; out charge_result;
   first_hash bytea; first_balance bigint; total bigint := 0; missing bigint; take bigint; earned bigint; residue bigint; t int;
@@ -82,7 +81,7 @@ declare
   lot_ids uuid[] := '{}'; lot_spent bigint[] := '{}'; own_part smallint;
 begin
   out := (r.book_id, r.id, 'new', 0, 0, 0, 0);
-  select * into w from wallet x where x.member_id = r.book_id and x.currency = r.currency;
+  select * into w from wallet x where x.member_id = r.book_id and x.currency = r.currency for no key update;
   select x.request_hash, x.paid_after_minor + x.bonus_after_minor into first_hash, first_balance
     from ledger_transaction x where x.book_id = r.book_id and x.id = r.id;
   if found then
@@ -169,14 +168,14 @@ end $$;
 -- it is a status. Several requests of one wallet are served in order.
 create function charge_many(requests charge_request[]) returns setof charge_result
 language plpgsql security definer set search_path = public, pg_temp as $$
-declare r charge_request;
+declare r charge_request; is_member boolean := current_setting('role') = 'app_member'; me uuid := acting_member();
 begin
-  if current_setting('role') = 'app_member' then
-    perform assert_own_books((select array_agg(x.book_id) from unnest(requests) x));
-  end if;
-  if cardinality(requests) = 1 then
-    perform from wallet w where w.member_id = (requests[1]).book_id and w.currency = (requests[1]).currency for no key update;
-  else
+  foreach r in array requests loop  -- what assert_own_books says, without a query
+    if is_member and r.book_id is distinct from me then
+      raise insufficient_privilege using message = 'a member may touch its own book only';
+    end if;
+  end loop;
+  if cardinality(requests) > 1 then
     perform from wallet w where (w.member_id, w.currency) in (select x.book_id, x.currency from unnest(requests) x)
       order by w.member_id, w.currency for no key update;
   end if;
@@ -312,3 +311,7 @@ end $$;
 grant execute on function charge_many(charge_request[]) to app_member, app_staff, app_system;
 grant execute on function credit_many(credit_request[]), expire_due(timestamptz, int), open_book(uuid, text, uuid, text, timestamptz),
   post_moves(uuid, uuid, bytea, text, text, timestamptz, smallint[], smallint[], bigint[], text) to app_staff, app_system;
+
+-- A book has many entries. While each still has one, the planner sees no difference between the indexes that begin with the book, and a plan
+-- made then walks the whole book to find an entry by its id.
+alter table ledger_transaction alter column book_id set (n_distinct = -0.01);
