@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 from flask_babel import gettext as _
-from flask_smorest import Blueprint
 
 from billing import ledger_queries, prepaid, statements
 from billing.finance_schemas import PrepaidIn, PrepaidOut, StatementIn, StatementOut
@@ -14,6 +13,7 @@ from core.actor import actor
 from core.clock import now
 from core.db import transaction
 from core.errors import Invalid, NotFound
+from core.openapi import Blueprint
 from core.schemas import fails
 from membership.models import Member
 

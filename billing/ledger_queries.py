@@ -177,7 +177,7 @@ def journal(
 ) -> paging.Page[JournalEntry]:
     """Transactions of a period, the latest first, each with its moves. Raises BadCursor."""
     size = paging.bounded(limit)
-    last_at, last_book, last_seq = paging.decode(after, 3) if after else (None, None, None)
+    last_at, last_book, last_seq = paging.decode(after, [datetime, uuid.UUID, int]) if after else (None, None, None)
     rows = db.session.execute(
         _JOURNAL,
         {"currency": currency, "since": since, "until": until, "kind": kind or None, "member": member_id, "last_at": last_at, "last_book": last_book,

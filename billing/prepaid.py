@@ -150,7 +150,7 @@ def _members(currency: str, at: datetime, *, search: str, sort: str, show: str, 
     search = search.strip()
     pattern = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
     values = {"currency": currency, "at": at, "words": search, "pattern": pattern, "everybody": show == "all", "most": size + 1}
-    cursor = paging.decode(after, 2 if sort == "balance" else 1) if after else []
+    cursor = paging.decode(after, [int, str] if sort == "balance" else [str]) if after else []
     values |= dict(zip(("total", "number") if sort == "balance" else ("number",), cursor or (None, None), strict=False))
     rows = db.session.execute(_PAGES[sort], values).all()
     items = [MemberBalance(r.id, r.number, r.name, r.name_en, r.paid, r.bonus, r.last_at, r.total) for r in rows[:size]]

@@ -130,7 +130,7 @@ def statement(member_id: uuid.UUID, currency: str, since: datetime, until: datet
     """The statement of [since, until) as it stands at `at`, with one page of its movements. Raises BadCursor."""
     period = {"member": member_id, "currency": currency, "since": since, "until": until}
     frame = db.session.execute(_FRAME, period).one()
-    last_at, last_seq = paging.decode(after, 2) if after else (None, None)
+    last_at, last_seq = paging.decode(after, [datetime, int]) if after else (None, None)
     rows = db.session.execute(_MOVEMENTS, period | {"last_at": last_at, "last_seq": last_seq, "most": limit + 1}).all()
     movements = [Movement(*row) for row in rows[:limit]]
     expiring = [Expiring(*row) for row in db.session.execute(_EXPIRING, period)]

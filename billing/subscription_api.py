@@ -3,7 +3,6 @@
 import uuid
 from typing import Any
 
-from flask_smorest import Blueprint
 from sqlalchemy import select
 
 from billing import subscription_charges
@@ -15,6 +14,7 @@ from core.access import MEMBERS, requires
 from core.actor import actor
 from core.clock import now
 from core.db import transaction
+from core.openapi import Blueprint
 from core.paging import Page, keyset
 from core.schemas import PageQuery, fails, page_of
 from membership import subscriptions

@@ -3,7 +3,6 @@
 import uuid
 from typing import Any
 
-from flask_smorest import Blueprint
 from sqlalchemy import select
 
 from billing import bank_transfers, top_up_jobs, top_ups, wallet_entries, wallets
@@ -13,6 +12,7 @@ from core.access import MEMBERS, requires
 from core.actor import actor
 from core.clock import now
 from core.db import transaction
+from core.openapi import Blueprint
 from core.paging import Page, keyset
 from core.schemas import PageQuery, fails, page_of
 from membership.models import Member

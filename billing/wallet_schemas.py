@@ -123,7 +123,7 @@ class TopUpOut(Schema):
 class ConfirmationIn(Schema):
     """A bank transfer that has arrived."""
 
-    received_minor = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
+    received_minor = fields.Integer(required=True, strict=True, validate=validate.Range(1, 10**MOST_DIGITS))
     bank_transaction = fields.String(required=True, validate=validate.Length(min=3, max=100), metadata={"description": "The bank's own number of the transfer"})
     member_id = fields.UUID(load_default=None, metadata={"description": "Needed only where two members made the same id"})
 

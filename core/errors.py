@@ -7,6 +7,8 @@ from flask import Flask, Response, current_app, json, render_template, request
 from flask_babel import gettext as _
 from werkzeug.exceptions import HTTPException
 
+from core.sentences import say
+
 
 class AppError(Exception):
     """An expected failure. Subclasses stand next to the function that raises them.
@@ -60,23 +62,26 @@ class IdReused(Conflict):
     code = "id_reused"
 
 
-TITLES = {400: "Bad request", 401: "Sign in first", 403: "Not allowed", 404: "Not found", 405: "Method not allowed",
-          409: "Conflict", 413: "Too large", 415: "Unsupported media type", 422: "Please check your input",
+TITLES = {400: "Bad request", 401: "Sign in first", 402: "Not enough money", 403: "Not allowed", 404: "Not found", 405: "Method not allowed",
+          409: "Conflict", 413: "Too large", 414: "Too large", 415: "Unsupported media type", 422: "Please check your input",
           429: "Too many requests", 500: "Something went wrong", 503: "Not available right now"}  # fmt: skip
 
 
 def is_api_request() -> bool:
     """Does a machine ask? It gets problem details, a person a page."""
-    return request.path.startswith(("/api/", "/webhooks/"))
+    return request.path.startswith(("/api/", "/webhooks/")) or request.path == "/api"
 
 
 def problem(status: int, code: str, detail: str, fields: Mapping[str, str] | None = None, **extra: Any) -> Response:
     """An RFC 9457 answer; `errors` lists each field with its own sentence."""
-    body: dict[str, Any] = {"type": f"urn:problem:{code}", "title": TITLES.get(status, "Error"), "status": status, "code": code, "detail": detail}
+    body: dict[str, Any] = {"type": f"urn:problem:{code}", "title": say(TITLES.get(status, "Error")), "status": status, "code": code, "detail": detail}
     if fields:
         body["errors"] = [{"field": name, "detail": text} for name, text in fields.items()]
     body.update(extra)
-    return Response(json.dumps(body), status=status, content_type="application/problem+json")
+    response = Response(json.dumps(body), status=status, content_type="application/problem+json")
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
 
 
 def _page(status: int, detail: str) -> tuple[str, int]:
@@ -94,12 +99,24 @@ def _flatten(messages: Any, path: str = "") -> dict[str, str]:
             flat.update(_flatten(value, path if inside else f"{path}.{key}" if path else str(key)))
         return flat
     if isinstance(messages, list):
-        return {path or "body": " ".join(str(m) for m in messages)}
-    return {path or "body": str(messages)}
+        return {path or "body": " ".join(say(m) for m in messages)}
+    return {path or "body": say(messages)}
 
 
 def init_app(app: Flask) -> None:
     """Give every failure its form: problem details below /api, a page elsewhere."""
+
+    @app.before_request
+    def refuse_what_cannot_be_stored() -> None:
+        """A NUL in an address or a form: no browser sends one, and no database keeps it. (`core.openapi` looks at the API's input.)"""
+        if "\x00" in request.path:
+            raise NotFound(_("There is nothing at this address."))
+        if is_api_request():
+            return
+        if b"%00" in request.query_string:
+            raise AppError(_("This address holds characters that cannot be stored."))
+        if request.method == "POST" and any("\x00" in value for values in request.form.listvalues() for value in values):
+            raise AppError(_("This text holds characters that cannot be stored."))
 
     @app.errorhandler(AppError)
     def expected(error: AppError) -> Any:
@@ -116,7 +133,8 @@ def init_app(app: Flask) -> None:
         fields = _flatten(data["messages"]) if "messages" in data else None
         detail = _("Some fields are not right.") if fields else str(error.description or "")
         if is_api_request():
-            response: Any = problem(status, error.name.lower().replace(" ", "_"), detail, fields)
+            code = "invalid" if status == 422 else error.name.lower().replace(" ", "_")
+            response: Any = problem(status, code, say(detail), fields)
         else:
             response = current_app.make_response(_page(status, detail))
         for name, value in error.get_headers():

@@ -14,8 +14,10 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from babel.numbers import get_currency_precision
 from flask import Flask
-from flask_babel import get_locale, get_timezone, gettext
+from flask_babel import get_locale, get_timezone
 from markupsafe import Markup
+
+from core.sentences import say
 
 DATED = re.compile(r"\d{4}-\d{2}-\d{2}( \d{2}:\d{2}(:\d{2})?)?")
 MISSING = "--"
@@ -143,7 +145,7 @@ def local(thing: object, name: str = "name") -> str:
 
 def translated(text: object) -> str:
     """A sentence that came from elsewhere (a framework, a table) in the page's language, if the catalogue has it."""
-    return gettext(str(text)) if text else ""
+    return say(text)
 
 
 def or_missing(value: object) -> object:
@@ -186,7 +188,7 @@ def error_items(errors: Mapping[str, object] | list[str] | None) -> list[tuple[s
             for value in node:
                 walk(path, value)
         elif node:
-            found.append((path, str(node)))
+            found.append((path, say(node)))
 
     walk("", errors or {})
     return found

@@ -16,10 +16,12 @@ from sqlalchemy import Select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.errors import Invalid
+from core.texts import is_storable
 
 T = TypeVar("T")
 LIMIT_DEFAULT = 20
 LIMIT_MAX = 200
+BIGINT = 2**63
 
 
 class BadCursor(Invalid):
@@ -53,17 +55,33 @@ def encode(values: Sequence[object]) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode(cursor: str, count: int) -> list[Any]:
-    """The `count` sort values of a cursor. Raises BadCursor."""
+def decode(cursor: str, kinds: Sequence[Any]) -> list[Any]:
+    """The sort values of a cursor, one of each kind (a type, or several as `int | None`). Raises BadCursor."""
     read: dict[str, Callable[[Any], Any]] = {"t": dt.datetime.fromisoformat, "d": dt.date.fromisoformat, "u": uuid.UUID, "v": lambda value: value}
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         values = [read[kind](value) for kind, value in json.loads(raw)]
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
-        raise BadCursor(_("This page link is not valid. Start again from the first page."), field="after") from error
-    if len(values) != count:
-        raise BadCursor(_("This page link is not valid. Start again from the first page."), field="after")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
+        raise bad_cursor() from error
+    if len(values) != len(kinds) or not all(_is_a(kind, value) for kind, value in zip(kinds, values, strict=True)):
+        raise bad_cursor()
     return values
+
+
+def bad_cursor() -> BadCursor:
+    """What a cursor is answered that no list of ours has made, or another one."""
+    return BadCursor(_("This page link is not valid. Start again from the first page."), field="after")
+
+
+def _is_a(kind: Any, value: object) -> bool:
+    """Can a column of this kind be compared with the value? Else the database would fail, and a made-up cursor be our mistake."""
+    if isinstance(value, bool) or not isinstance(value, kind):
+        return False
+    if isinstance(value, int):
+        return -BIGINT <= value < BIGINT
+    if isinstance(value, dt.datetime):
+        return value.tzinfo is not None
+    return not isinstance(value, str) or is_storable(value)
 
 
 def bounded(limit: int | None) -> int:
@@ -86,7 +104,7 @@ def keyset(
     """
     size = bounded(limit)
     if after:
-        bound = tuple_(*decode(after, len(columns)))
+        bound = tuple_(*decode(after, [column.type.python_type for column in columns]))
         row = tuple_(*columns)
         statement = statement.where(row < bound if descending else row > bound)
     ordered = statement.order_by(*(c.desc() if descending else c.asc() for c in columns)).limit(size + 1)

@@ -1,6 +1,6 @@
 """Shapes that every room's JSON shares: the problem, and a page of a list."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -8,8 +8,27 @@ from flask_smorest import Blueprint
 from marshmallow import Schema, fields, validate
 
 from core.paging import LIMIT_DEFAULT, LIMIT_MAX
+from core.texts import is_storable
 
 PROBLEM_TYPE = "application/problem+json"
+
+
+def unstorable(value: Any, schema: Schema | None = None) -> str | None:
+    """The path of the first text in parsed input that cannot be stored, or None.
+
+    Left out are fields that look at their rows themselves: their class says `checks_rows = True`.
+    """
+    if isinstance(value, str):
+        return None if is_storable(value) else ""
+    pairs = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in pairs:
+        if schema is not None and getattr(schema.fields.get(str(key)), "checks_rows", False):
+            continue
+        below = "" if not is_storable(str(key)) else unstorable(inner)
+        if below is not None:
+            name = str(key).encode("ascii", "backslashreplace").decode()
+            return f"{name}.{below}" if below else name
+    return None
 
 
 class ProblemField(Schema):

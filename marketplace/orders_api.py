@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from flask_smorest import Blueprint
 from marshmallow import Schema, fields, validate
 
 from core.access import requires
 from core.actor import actor
 from core.clock import now
 from core.db import transaction
+from core.openapi import Blueprint
 from core.schemas import Problem
 from marketplace import orders
 

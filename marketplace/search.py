@@ -182,9 +182,9 @@ def _cut(kept: list[tuple[tuple[int, ...], Shown]], sort: str, after: str | None
     start = 0
     if after:
         width = len(_ORDER[sort](Listing(price_minor=0, rating_sum=0, rating_count=0), 0))
-        cursor_sort, *place, slug = paging.decode(after, width + 2)
-        if cursor_sort != sort or not all(isinstance(value, int) for value in place):
-            paging.decode("", 1)  # raises BadCursor: made for another list
+        cursor_sort, *place, slug = paging.decode(after, [str, *[int] * width, str])
+        if cursor_sort != sort:
+            raise paging.bad_cursor()
         start = next((i for i, (key, shown) in enumerate(kept) if (key, shown.listing.slug) > (tuple(place), slug)), len(kept))
     size = paging.bounded(limit)
     page = kept[start : start + size]

@@ -4,7 +4,6 @@ import uuid
 from typing import Any
 
 from flask import Response
-from flask_smorest import Blueprint
 from sqlalchemy import select
 
 from core import paging
@@ -12,6 +11,7 @@ from core.access import MEMBERS, requires
 from core.actor import ROLES, actor
 from core.clock import now
 from core.db import transaction
+from core.openapi import Blueprint
 from core.schemas import PageQuery, fails, page_of
 from marketplace import downloads, listings, search
 from marketplace.listings import Shown

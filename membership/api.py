@@ -3,13 +3,13 @@
 import uuid
 from typing import Any
 
-from flask_smorest import Blueprint
 from sqlalchemy import select
 
 from core import audit, clock
 from core.access import requires
 from core.actor import ROLES, Actor, actor
 from core.db import transaction
+from core.openapi import Blueprint
 from core.paging import Page, keyset
 from core.schemas import PageQuery, fails, page_of
 from membership import api_keys, members

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from flask_smorest import Blueprint
-
 from core.access import requires
 from core.actor import actor
 from core.clock import now
 from core.db import transaction
+from core.openapi import Blueprint
 from core.schemas import fails
 from operations import worklist
 from operations.offers_api import member_id_of

@@ -92,7 +92,7 @@ def find(wanted: Wanted, after: str | None, limit: int = LIMIT) -> tuple[list[Ro
     total = db.session.execute(text(f"select count(*) {where}"), given).scalar_one()
     bound = ""
     if after:
-        given["value"], given["last"] = paging.decode(after, 2)
+        given["value"], given["last"] = paging.decode(after, [{"text": str, "bigint": int, "timestamptz": datetime}[kind], str])
         beyond = "<" if direction == "desc" else ">"
         bound = f" and ({expression} {beyond} cast(:value as {kind}) or ({expression} = cast(:value as {kind}) and m.number > :last))"
     statement = f"""select m.id, m.number, m.name, m.name_en, m.industry, m.size, m.currency, c.name as csm_name,

@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from sqlalchemy import text
 
 from core.db import db
+from core.texts import is_storable
 
 AHEAD = timedelta(hours=1)  # a sender's clock may be that far ahead of ours
 OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -89,7 +90,7 @@ def ingest(events: Sequence[Any], own: uuid.UUID | None, *, at: datetime) -> Rec
 def _resolve(events: Sequence[Any], own: uuid.UUID | None) -> dict[str, uuid.UUID]:
     """The members that the batch names, by number and by id; a member sees no other than itself."""
     named = {str(e["member"]) for e in events if isinstance(e, dict) and isinstance(e.get("member"), str)}
-    named = {name for name in named if _clean(name) and len(name) <= 100}
+    named = {name for name in named if is_storable(name) and len(name) <= 100}
     if not named:
         return {}
     found: dict[str, uuid.UUID] = {}
@@ -135,16 +136,9 @@ def _row(event: Any, own: uuid.UUID | None, members: dict[str, uuid.UUID], at: d
 
 def _text(event: dict[str, Any], name: str) -> str:
     value, most = event.get(name), LENGTHS[name]
-    if type(value) is not str or not 1 <= len(value) <= most or not _clean(value):
+    if type(value) is not str or not 1 <= len(value) <= most or not is_storable(value):
         raise _Wrong(name, _("Give a text of 1 to %(most)s characters.", most=most))
     return value
-
-
-def _clean(value: str) -> bool:
-    """Whether PostgreSQL can store the text: no NUL, no half of a surrogate pair."""
-    if value.isascii():
-        return "\x00" not in value
-    return "\x00" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _instant(value: Any, at: datetime) -> datetime:

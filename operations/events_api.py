@@ -4,13 +4,13 @@ from typing import Any
 
 from flask import current_app
 from flask_babel import gettext as _
-from flask_smorest import Blueprint
 
 from core.access import requires
 from core.actor import actor
 from core.clock import now
 from core.db import transaction
 from core.errors import AppError
+from core.openapi import Blueprint
 from core.schemas import fails
 from operations import events
 from operations.operations_schemas import EventsIn, ReceiptOut

@@ -4,13 +4,13 @@ import uuid
 from typing import Any
 
 from flask import current_app
-from flask_smorest import Blueprint
 from sqlalchemy import select
 
 from core.access import requires
 from core.actor import actor
 from core.clock import now
 from core.db import db, transaction
+from core.openapi import Blueprint
 from core.paging import Page, keyset
 from core.schemas import PageQuery, fails, page_of
 from marketplace.models import Listing

@@ -6,6 +6,8 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from operations import events
 
+MONTH = r"^(19|20)[0-9]{2}-(0[1-9]|1[0-2])$(?!\n)"  # `$` alone lets a line end through
+
 
 class EventIn(Schema):
     """One thing a user or an automation did. `id` makes a repeat harmless; events may come late and in any order."""
@@ -23,6 +25,8 @@ class EventIn(Schema):
 
 class _Batch(fields.List[Any]):
     """A list whose rows are told good from bad one by one (operations.events), not all at once."""
+
+    checks_rows = True
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[Any]:  # noqa: ARG002
         if not isinstance(value, list):
@@ -111,8 +115,8 @@ class RefusalIn(Schema):
 class RevenueQuery(Schema):
     """The months to report, inclusive; the last twelve by default."""
 
-    since = fields.String(load_default=None, data_key="from", validate=validate.Regexp(r"^\d{4}-(0[1-9]|1[0-2])$"), metadata={"example": "2026-01"})
-    until = fields.String(load_default=None, data_key="to", validate=validate.Regexp(r"^\d{4}-(0[1-9]|1[0-2])$"), metadata={"example": "2026-06"})
+    since = fields.String(load_default=None, data_key="from", validate=validate.Regexp(MONTH), metadata={"example": "2026-01"})
+    until = fields.String(load_default=None, data_key="to", validate=validate.Regexp(MONTH), metadata={"example": "2026-06"})
 
 
 class RevenueMonthOut(Schema):

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 from flask import Response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
-from flask_smorest import Blueprint as ApiBlueprint
 from marshmallow import ValidationError
 from sqlalchemy import select
 
@@ -20,6 +19,7 @@ from core.clock import now
 from core.db import db, transaction
 from core.errors import Invalid
 from core.formats import compact_money, minor, money, money_of, signed_money
+from core.openapi import Blueprint as ApiBlueprint
 from core.schemas import fails
 from membership.models import LegalEntity
 from operations import revenue
