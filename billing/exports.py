@@ -101,7 +101,7 @@ def to_xlsx(sheet: Sheet) -> bytes:
     return stream.getvalue()
 
 
-def _write(page: Any, at: tuple[int, int], value: Cell, kind: str, style: Any, currency: str) -> None:  # noqa: PLR0917
+def _write(page: Any, at: tuple[int, int], value: Cell, kind: str, style: Any, currency: str) -> None:
     if value is None:
         page.write_blank(*at, None, style)
     elif kind == "money":
