@@ -1,7 +1,7 @@
 """Purchases that wait at the same time go to the database together: one call, one transaction, one commit.
 
 The first thread to come leads: it takes whatever has gathered, makes the one call, and hands every thread its own result. What comes meanwhile
-gathers for the next call, which the longest waiting thread leads. Nobody ever waits for a batch to fill (decision 0170).
+gathers for the next call, which the longest waiting thread leads. Nobody ever waits for a batch to fill (decision 0010).
 """
 
 import json

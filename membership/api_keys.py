@@ -21,7 +21,7 @@ from membership.models import ApiKey, Member
 
 ROLES = ("buyer", "viewer", "operator", "finance", "csm")
 PREFIX_LENGTH = 11  # "jb_" and eight characters: enough to recognise, useless to guess the rest
-TTL_S = 5.0  # how long a process remembers a key, so how late a revocation may take effect (decision 0011)
+TTL_S = 5.0  # how long a process remembers a key, so how late a revocation may take effect (decision 0006)
 REMEMBERED_MOST = 20_000
 
 

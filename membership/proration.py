@@ -1,4 +1,4 @@
-"""What a change within a term costs: by whole days of the legal entity's time zone (decision 0130).
+"""What a change within a term costs: by whole days of the legal entity's time zone (decision 0009).
 
 A price is used up day by day. After `elapsed` of `total` days, round-half-up(price × elapsed / total) of it is consumed
 and the rest remains. A change made today counts from today: it costs what remains of the new price minus what remains of

@@ -1,4 +1,4 @@
-"""Terms of a subscription: whole days of the legal entity's time zone, anchored to a day of the month (decision 0130).
+"""Terms of a subscription: whole days of the legal entity's time zone, anchored to a day of the month (decision 0009).
 
 A term covers the days from the one it begins on (that day counts in full) to the day of `term_end`, which is the first
 instant of the first day that is no longer covered. So a term has a whole number of days, whatever the time of day it was
