@@ -17,10 +17,10 @@ run: $(VENV)/.installed ## start everything on http://127.0.0.1:8000 (PORT=… f
 	@exec $(BIN)/python -m core.supervisor --with-parent
 
 test: $(VENV)/.installed-dev $(VENV)/.browser ## all quick tests (ARGS=… goes to pytest)
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 test-long: $(VENV)/.installed-dev $(VENV)/.browser ## the tests that take longer (ARGS=… goes to pytest)
-	@$(BIN)/python -m pytest -m long $(ARGS)
+	@$(BIN)/python -m pytest -m long -n 2 --dist loadgroup $(ARGS)
 
 check: $(VENV)/.installed-dev ## style, types and the direction of imports
 	$(BIN)/ruff check .

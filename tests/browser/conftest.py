@@ -32,3 +32,10 @@ def world() -> Iterator[World]:
             assert run.popen.poll() is None, f"the product stopped by itself: {run.text}"
         finally:
             run.end()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything that needs the started world runs in one test process, so that it is started once."""
+    for item in items:
+        if "world" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("world"))
