@@ -1,5 +1,7 @@
 """What the finance console and its API are asked, and what the API answers."""
 
+from datetime import UTC, datetime
+
 from flask_babel import lazy_gettext as _l
 from marshmallow import EXCLUDE, Schema, fields, validate
 
@@ -7,6 +9,8 @@ from billing.prepaid import SHOWS, SORTS
 from core.schemas import PageQuery
 
 CURRENCY = validate.Regexp(r"^[A-Z]{3}$", error=_l("Write the currency as three letters, like CNY."))
+
+SENSIBLE = validate.Range(datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC))  # further out, time zones have no place to go
 
 
 class _Query(Schema):
@@ -50,7 +54,9 @@ class LedgerQuery(_Query):
 class PrepaidIn(PageQuery):
     """As of which instant, and which page of the members."""
 
-    at = fields.AwareDateTime(format="iso", load_default=None, metadata={"description": "Instant with offset; entries effective by then count. Default: now."})
+    at = fields.AwareDateTime(
+        format="iso", load_default=None, validate=SENSIBLE, metadata={"description": "Instant with offset; entries effective by then count. Default: now."}
+    )
     currency = fields.String(load_default=None, validate=CURRENCY)
     q = fields.String(load_default="", validate=validate.Length(max=100), metadata={"description": "Part of the member's name or number."})
     sort = fields.String(load_default=SORTS[0], validate=validate.OneOf(SORTS))
@@ -93,8 +99,10 @@ class PrepaidOut(Schema):
 class StatementIn(PageQuery):
     """A period; the default is the present month of the legal entity's time zone."""
 
-    since = fields.AwareDateTime(format="iso", load_default=None, data_key="from", metadata={"description": "First instant of the period, with offset."})
-    until = fields.AwareDateTime(format="iso", load_default=None, metadata={"description": "First instant after the period, with offset."})
+    since = fields.AwareDateTime(
+        format="iso", load_default=None, validate=SENSIBLE, data_key="from", metadata={"description": "First instant of the period, with offset."}
+    )
+    until = fields.AwareDateTime(format="iso", load_default=None, validate=SENSIBLE, metadata={"description": "First instant after the period, with offset."})
 
 
 class MovementOut(Schema):

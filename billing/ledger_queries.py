@@ -99,6 +99,8 @@ def parse_instant(written: str, entity: Entity, *, end: bool, field: str) -> dat
         if match is None:
             raise ValueError
         year, month, day, hour, minute, second = (int(part) if part else 0 for part in match.groups())
+        if not 1900 <= year < 9000:  # further out, time zones have no place to go
+            raise ValueError
         first = datetime(year, month, day, hour, minute, second, tzinfo=entity.zone)
     except ValueError:
         raise Invalid(_("Write the instant as 2026-06-30 14:08."), field=field) from None

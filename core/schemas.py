@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from flask_smorest import Blueprint
-from marshmallow import Schema, fields, validate
+from marshmallow import INCLUDE, Schema, fields, validate
 
 from core.paging import LIMIT_DEFAULT, LIMIT_MAX
 from core.texts import is_storable
@@ -47,6 +47,11 @@ class Problem(Schema):
     code = fields.String(required=True, metadata={"description": "Stable; the one to program against.", "example": "not_found"})
     detail = fields.String(required=True, metadata={"description": "For people, in the language of Accept-Language."})
     errors = fields.List(fields.Nested(ProblemField), metadata={"description": "Each field with its own sentence."})
+    missing_minor = fields.Integer(metadata={"description": "402: what the wallet lacks."})
+    price_minor = fields.Integer(metadata={"description": "`price_changed`: the price now."})
+
+    class Meta:
+        unknown = INCLUDE
 
 
 class PageQuery(Schema):

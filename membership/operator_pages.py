@@ -44,7 +44,7 @@ def list_members() -> ResponseReturnValue:
     given = request.args
     wanted = members.Wanted(
         search=given.get("q", ""), state=given.get("state", ""), industry=given.get("industry", ""), size=given.get("size", ""),
-        product_line=given.get("line", ""), rank=given.get("rank", type=int),
+        product_line=given.get("line", ""), rank=given.get("rank", type=_rank),
     )  # fmt: skip
     with transaction(actor()) as db_session:
         page: Page[Member] = keyset(db_session, members.matching(wanted), [Member.number], given.get("after"), descending=False)
@@ -181,4 +181,14 @@ def _day(text: str) -> datetime | None:
     if not text.strip():
         return None
     day = datetime.strptime(text.strip(), "%Y-%m-%d")  # noqa: DTZ007 (the zone follows)
+    if not 1900 <= day.year < 9000:
+        raise ValueError("time zones have no place to go")
     return day.replace(tzinfo=in_zone(clock.now()).tzinfo)
+
+
+def _rank(text: str) -> int:
+    """An edition's rank. Raises ValueError."""
+    rank = int(text)
+    if not 1 <= rank <= 4:
+        raise ValueError(text)
+    return rank

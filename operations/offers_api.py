@@ -48,7 +48,7 @@ def list_offers(query: dict[str, Any]) -> dict[str, Any]:
 
 
 @blp.post("/offers/<uuid:offer_id>/acceptance")
-@blp.arguments(AcceptanceIn)
+@blp.arguments(AcceptanceIn, required=False)
 @blp.response(201, AcceptanceOut)
 @fails(blp, 401, 402, 403, 404, 409, 422)
 @requires("owner", "buyer")
@@ -61,7 +61,7 @@ def create_acceptance(acceptance: dict[str, Any], offer_id: uuid.UUID) -> dict[s
 
 
 @blp.post("/offers/<uuid:offer_id>/refusal")
-@blp.arguments(RefusalIn)
+@blp.arguments(RefusalIn, required=False)
 @blp.response(201, OfferOut)
 @fails(blp, 401, 403, 404, 409, 422)
 @requires("owner", "buyer")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from operations import events
 
@@ -11,6 +11,9 @@ MONTH = r"^(19|20)[0-9]{2}-(0[1-9]|1[0-2])$(?!\n)"  # `$` alone lets a line end 
 
 class EventIn(Schema):
     """One thing a user or an automation did. `id` makes a repeat harmless; events may come late and in any order."""
+
+    class Meta:
+        unknown = EXCLUDE
 
     id = fields.String(required=True, validate=validate.Length(1, events.LENGTHS["id"]), metadata={"description": "The sender's, unique within the member"})
     user = fields.String(required=True, validate=validate.Length(1, events.LENGTHS["user"]), metadata={"description": "The user's name in the product"})

@@ -106,6 +106,29 @@ def test_months_out_of_this_world(app: Flask, client: FlaskClient, member: Membe
         assert client_as(app, "finance").get(f"/csm/revenue?{name}={month}").status_code == 422
 
 
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"])
+def test_instants_out_of_this_world(client: FlaskClient, member: Member, instant: str) -> None:
+    staff = bearer("finance")
+    is_problem(client.get(f"/api/v1/finance/members/{member.id}/statement?from={instant}", headers=staff), 422)
+    is_problem(client.get(f"/api/v1/finance/members/{member.id}/statement?until={instant}", headers=staff), 422)
+    is_problem(client.get(f"/api/v1/finance/prepaid-balances?at={instant}", headers=staff), 422)
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "2026-02-30", "x"])
+def test_days_out_of_this_world_on_pages(app: Flask, member: Member, day: str) -> None:
+    finance, operator, owner = client_as(app, "finance"), client_as(app, "operator"), client_as(app, "owner", member)
+    statement = f"/finance/members/{member.id}/statement"
+    for client, addresses in (
+        (finance, ["/finance/prepaid-balances?at=", "/finance/prepaid-balances?since=", "/finance/ledger?until=", "/finance/ledger?from=", f"{statement}?from=",
+                   "/finance/ledger/accounts?at=", "/finance/prepaid-balances.csv?at=", f"{statement}.xlsx?until=", "/finance/statements?member=M&until="]),
+        (operator, ["/operator/audit?since=", "/operator/audit?until="]),
+        (owner, ["/wallet/statement?from=", "/wallet/statement?until=", "/wallet/statement.csv?until="]),
+    ):  # fmt: skip
+        for address in addresses:
+            assert client.get(f"{address}{day}").status_code == 422, address
+    assert operator.get(f"/operator/members?rank={2**70}").status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/api", "/api/", "/api/v1", "/api/v1/nothing", "/api/v1/wallet/"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
 def test_unknown_addresses_are_problems_too(client: FlaskClient, path: str, method: str) -> None:
