@@ -2,10 +2,10 @@
 
 import sys
 
-from benchmarks import purchase
+from benchmarks import pages, purchase
 from core.embedded.process import adopt_orphans
 
-ALL = {"purchase": purchase.measure}
+ALL = {"purchase": purchase.measure, "pages": pages.measure}
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 from flask import Flask
 
 from benchmarks.web import create_app
@@ -43,7 +44,8 @@ class Stage:
             REDIS_URL=self.valkey.url, STRIPE_API_KEY="sk_test_benchmark", STRIPE_WEBHOOK_SECRET="whsec_benchmark", SECRET_KEY=secrets.token_hex(32),
             PORT=str(self.port),
         )  # fmt: skip
-        app = create_app()
+        with click.Context(click.Command("benchmark")):  # a command, not a server: stdout is for figures
+            app = create_app()
         migrations.upgrade(app.extensions["settings"])
         return app
 
@@ -120,7 +122,8 @@ def fill(app: Flask, members: int, each_minor: int) -> list[str]:
         )  # fmt: skip
         for i in ids:
             wallets.open_book(i, "member", entity, "CNY", at)
-        wallets.credit_many([wallets.Credit(i, derived("benchmark", "credit", i), request_hash("benchmark"), "opening_balance", "CNY", at, each_minor) for i in ids])
+        hashed = request_hash("benchmark")
+        wallets.credit_many([wallets.Credit(i, derived("benchmark", "credit", i), hashed, "opening_balance", "CNY", at, each_minor) for i in ids])
         vendor = publishers.ensure("vendor", "厂商", "Vendor", "vendor", 0, entity_id=entity, currency="CNY", at=at)
         for listing in bundles.load_showcase():
             if listing.slug == "usage-pack":

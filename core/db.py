@@ -106,7 +106,8 @@ def _member_engine() -> Engine:
         engine = create_engine(
             current_app.config["SQLALCHEMY_DATABASE_URI"],
             isolation_level="AUTOCOMMIT",
-            connect_args={"options": "-c role=app_member"},
+            # Everything is found by key here. Without the second option, what was planned while a table was empty reads all of it from then on.
+            connect_args={"options": "-c role=app_member -c enable_seqscan=off"},
             pool_reset_on_return=None,  # autocommit leaves nothing to reset
             **current_app.config["SQLALCHEMY_ENGINE_OPTIONS"],
         )
