@@ -11,11 +11,12 @@ import sys
 import time
 import uuid
 from datetime import UTC, datetime
+from functools import partial
 from typing import TextIO
 
 import click
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g, request, request_started
 
 REQUEST_ID = "X-Request-ID"
 _SANE = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -68,8 +69,8 @@ def init_app(app: Flask) -> None:
     configure(service=service)
     stdout = (sys.__stdout__ or sys.stdout) if service else None
 
-    @app.before_request
-    def begin() -> None:
+    @partial(request_started.connect, sender=app, weak=False)  # earlier than any before_request, for those that are turned away there
+    def begin(_app: Flask) -> None:
         given = request.headers.get(REQUEST_ID, "")
         g.request_id = given if _SANE.fullmatch(given) else uuid.uuid4().hex
         g.request_started = time.perf_counter()
@@ -82,8 +83,13 @@ def init_app(app: Flask) -> None:
             response.headers[REQUEST_ID] = g.request_id
             if stdout is not None and not request.path.startswith(_QUIET):
                 took_ms = round((time.perf_counter() - g.request_started) * 1000, 1)
-                _request_line(stdout, request.method, request.path, response.status_code, took_ms)
+                _request_line(stdout, request.method, _path(), response.status_code, took_ms)
         return response
+
+
+def _path() -> str:
+    """The request's path; where a token in it opens a door, the rule instead."""
+    return request.url_rule.rule if request.url_rule is not None and "token" in (request.view_args or {}) else request.path
 
 
 def _request_line(out: TextIO, method: str, path: str, status: int, took_ms: float) -> None:

@@ -163,7 +163,7 @@ def new_offer(member_id: uuid.UUID) -> ResponseReturnValue:
 @requires("csm", "operator")
 def create_offer(member_id: uuid.UUID) -> ResponseReturnValue:
     """Send it: the member is told at once."""
-    acting, given = actor(), request.form.to_dict()
+    acting, given = actor(), {"listing": "", "id": str(new_id())} | request.form.to_dict()
     try:
         form = OfferForm().load(given)
         with transaction(acting):

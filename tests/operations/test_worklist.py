@@ -251,6 +251,7 @@ def test_recommending_on_the_page_keeps_the_words_when_it_fails(app: Flask, csm:
     client = client_as(app, "csm", name="李雷")
     assert client.get(f"/csm/members/{member.id}/offers/new?listing=robot").status_code == 200
     form = {"id": str(new_id()), "listing": "robot", "reason": "很适合你们"}
+    assert client.post(f"/csm/members/{member.id}/offers", data={}).status_code == 422
     wrong = client.post(f"/csm/members/{member.id}/offers", data={**form, "listing": "nothing"})
     assert wrong.status_code == 422
     assert "很适合你们" in wrong.text

@@ -1,0 +1,167 @@
+"""Every change a member of staff can make leaves an audit entry that names who made it.
+
+A new staff route that changes something is found by itself: it needs a row in `ACTIONS`, or in `NOT_STAFF_ACTIONS` with a reason.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from billing import top_ups
+from billing.models import BankAccount
+from core import access
+from core.actor import Actor
+from core.audit import AuditEntry
+from core.clock import now
+from core.db import SYSTEM, transaction
+from core.ids import new_id
+from membership.models import ApiKey, Member
+from operations import offers
+from operations.models import Offer
+from tests.factories import ENTITY, make_entity, make_member, make_user
+from tests.marketplace.store import FREE, open_store
+from tests.marketplace.test_publishing import submit
+from tests.sign_in import bearer, signed_in
+
+Ids = dict[str, str]
+NOT_STAFF_ACTIONS = {
+    "events_api.create_events": "a product reporting what was done in it, in batches of thousands; `received_at` and the key's request log tell of them",
+}
+
+
+@dataclass(frozen=True)
+class Action:
+    """How to make a change: what must be there before (it returns the ids of the address), what is sent, and the entry that is expected."""
+
+    role: str
+    entry: str
+    before: Callable[[Member], Ids]
+    sent: Callable[[Ids], dict[str, Any]]
+
+
+def nothing(_member: Member) -> Ids:
+    return {}
+
+
+def a_transfer(member: Member) -> Ids:
+    with transaction(SYSTEM) as session:
+        session.add(BankAccount(entity_id=ENTITY, currency="CNY", holder="示例软件有限公司", bank="示例银行", number="6222", code="000"))
+    with transaction(SYSTEM):
+        top_up, _new = top_ups.start(member.id, top_ups.Wanted(new_id(), 1000_00, "bank_transfer"), at=now(), created_by=None)
+    return {"member_id": str(member.id), "top_up_id": str(top_up.id)}
+
+
+def a_key(member: Member) -> Ids:
+    bearer("buyer", member)
+    with transaction(SYSTEM) as session:
+        return {"key_id": str(session.scalars(select(ApiKey.id).where(ApiKey.member_id == member.id)).one())}
+
+
+def a_member(member: Member) -> Ids:
+    return {"member_id": str(member.id), "member": member.number}
+
+
+def an_offer(member: Member) -> Ids:
+    csm = make_user("csm")
+    with transaction(SYSTEM):
+        wanted = offers.Wanted(new_id(), FREE, "saves time")
+        offers.send(member.id, wanted, Actor(kind="staff", role="csm", name=csm.name, user_id=csm.id), days=30, at=now())
+    with transaction(SYSTEM) as session:
+        return {"member_id": str(member.id), "offer_id": str(session.scalars(select(Offer.id)).one())}
+
+
+def a_submission(_member: Member) -> Ids:
+    submit()
+    return {"slug": FREE, "number": "9.0.0"}
+
+
+def received(_ids: Ids) -> dict[str, Any]:
+    return {"received": "1,000.00", "bank_transaction": "BANK-1"}
+
+
+def an_offer_form(_ids: Ids) -> dict[str, Any]:
+    return {"id": str(new_id()), "listing": FREE, "reason": "saves time"}
+
+
+def empty(_ids: Ids) -> dict[str, Any]:
+    return {}
+
+
+ACTIONS = {
+    "operator.create_api_key": Action("operator", "api_key.create", nothing, lambda _ids: {"name": "x", "role": "finance"}),
+    "operator.revoke_api_key": Action("operator", "api_key.revoke", a_key, empty),
+    "members_api.create_api_key": Action("operator", "api_key.create", nothing, lambda _ids: {"name": "x", "role": "finance"}),
+    "members_api.revoke_api_key": Action("operator", "api_key.revoke", a_key, empty),
+    "finance.confirm_top_up": Action("finance", "bank_transfer.confirm", a_transfer, received),
+    "finance.cancel_top_up": Action("finance", "bank_transfer.cancel", a_transfer, lambda _ids: {"reason": "it never came"}),
+    "wallet_api.confirm_top_up": Action(
+        "operator", "bank_transfer.confirm", a_transfer, lambda ids: {"received_minor": 1000_00, "bank_transaction": "BANK-1", "member_id": ids["member_id"]}
+    ),
+    "review.approve": Action("reviewer", "version.approved", a_submission, empty),
+    "review.reject": Action("reviewer", "version.rejected", a_submission, lambda _ids: {"reason": "it is broken", "fix": "mend it please"}),
+    "csm.create_offer": Action("csm", "offer.send", a_member, an_offer_form),
+    "csm.create_withdrawal": Action("csm", "offer.withdraw", an_offer, empty),
+    "offers_api.create_offer": Action("operator", "offer.send", a_member, an_offer_form),
+}
+
+
+def staff_changes(app: Flask) -> dict[str, str]:
+    """The routes that change something and admit staff, other than those that everybody who signs in has for the own account."""
+    return {
+        rule.endpoint: method
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"GET", "HEAD", "OPTIONS"}
+        if not rule.endpoint.endswith("static") and (roles := access.allowed(app, rule.endpoint)) & set(access.STAFF) and not set(access.STAFF) <= roles
+    }
+
+
+def address_of(app: Flask, endpoint: str, ids: Ids) -> str:
+    """The route's address with these ids."""
+    wanted = next(rule.arguments for rule in app.url_map.iter_rules() if rule.endpoint == endpoint)
+    with app.test_request_context():
+        return str(app.url_map.bind("localhost").build(endpoint, {name: ids[name] for name in wanted}))
+
+
+def test_every_staff_route_that_changes_something_is_tried_here(app: Flask) -> None:
+    assert set(staff_changes(app)) - set(NOT_STAFF_ACTIONS) == set(ACTIONS)
+
+
+@pytest.mark.parametrize("endpoint", sorted(ACTIONS))
+def test_it_leaves_an_entry_that_names_its_maker(app: Flask, endpoint: str) -> None:
+    action, member = ACTIONS[endpoint], make_member(paid=100_00)
+    make_entity()
+    open_store(FREE)
+    ids = action.before(member)
+    with transaction(SYSTEM) as session:
+        known = set(session.scalars(select(AuditEntry.id)))
+    address = address_of(app, endpoint, ids)
+    if address.startswith("/api/"):
+        headers = bearer(action.role)
+        answer = app.test_client().open(address, method=staff_changes(app)[endpoint], json=action.sent(ids), headers=headers)
+        name = "test key"
+    else:
+        user = make_user(action.role, name="Somebody of ours")
+        answer = signed_in(app, user).open(address, method=staff_changes(app)[endpoint], data=action.sent(ids))
+        name = user.name
+    assert answer.status_code in (200, 201, 302, 303), answer.text
+    with transaction(SYSTEM) as session:
+        entries = session.scalars(select(AuditEntry).where(AuditEntry.id.not_in(known))).all()
+    assert [(one.action, one.actor_role, one.actor_name) for one in entries] == [(action.entry, action.role, name)]
+    assert entries[0].actor_id is not None
+
+
+@pytest.mark.parametrize("endpoint", ["finance.confirm_top_up", "csm.create_offer", "review.reject"])
+def test_what_is_refused_leaves_none(app: Flask, endpoint: str) -> None:
+    action, member = ACTIONS[endpoint], make_member()
+    open_store(FREE)
+    ids = action.before(member)
+    with transaction(SYSTEM) as session:
+        known = len(session.scalars(select(AuditEntry.id)).all())
+    address = address_of(app, endpoint, ids)
+    assert signed_in(app, make_user(action.role)).post(address, data={}).status_code == 422
+    with transaction(SYSTEM) as session:
+        assert len(session.scalars(select(AuditEntry.id)).all()) == known
