@@ -21,6 +21,7 @@ from sqlalchemy.orm import defer
 from core import audit, outbox
 from core.db import db
 from core.errors import Conflict, Invalid, NotFound
+from core.schemas import unstorable
 from marketplace import bundles, publishing
 from marketplace.listings import is_newer, version_key
 from marketplace.models import Listing, ListingVersion, Publisher
@@ -123,6 +124,9 @@ def _manifest(archive: zipfile.ZipFile, names: Sequence[str]) -> dict[str, Any]:
     wrong = next(bundles.schema("manifest").iter_errors(manifest), None)
     if wrong:
         raise _refuse(_("manifest.json at %(path)s: %(reason)s", path=wrong.json_path, reason=wrong.message[:300]))
+    unreadable = unstorable(manifest)
+    if unreadable is not None:
+        raise _refuse(_("manifest.json at %(path)s: %(reason)s", path=unreadable, reason=_("This text holds characters that cannot be stored.")))
     needed = [manifest["entry"], *(case[part] for case in manifest["cases"] for part in ("input", "expected"))]
     for path in needed:
         if not any(name == path or name.startswith(path.rstrip("/") + "/") for name in names):

@@ -45,7 +45,7 @@ def create_key(role: str, number: str | None, name: str) -> None:
 
 
 @api_keys_group.command("export")
-@click.option("--role", required=True, type=click.Choice(["customer"]))
+@click.option("--role", default="customer", show_default=True, type=click.Choice(["customer"]))
 @click.option("--count", required=True, type=click.IntRange(1, 100_000))
 @with_appcontext
 def export_keys(role: str, count: int) -> None:

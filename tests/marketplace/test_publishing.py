@@ -225,6 +225,12 @@ def test_what_is_unsafe_or_wrong_is_refused_in_words(store, change, says):
         assert not submissions.queue()
 
 
+@pytest.mark.parametrize("text", ["a\x00b", "\ud800"])
+def test_what_no_database_stores_is_refused_too(store, text):
+    with pytest.raises(submissions.SubmissionInvalid, match="name_en"):
+        submit(name_en=text)
+
+
 def test_a_bundle_must_be_of_its_listing(store):
     with pytest.raises(submissions.SubmissionInvalid, match="slug"):
         submit(slug=FREE, content=repack(content_of(SLUG), "9.0.0"))
