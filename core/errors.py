@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg
+import sqlalchemy.exc
 from flask import Flask, Response, current_app, json, render_template, request
 from flask_babel import gettext as _
 from werkzeug.exceptions import HTTPException
@@ -140,6 +142,17 @@ def init_app(app: Flask) -> None:
         for name, value in error.get_headers():
             if name.lower() not in ("content-type", "content-length"):
                 response.headers[name] = value
+        return response
+
+    @app.errorhandler(psycopg.OperationalError)
+    @app.errorhandler(sqlalchemy.exc.OperationalError)
+    @app.errorhandler(sqlalchemy.exc.TimeoutError)
+    def not_now(error: Exception) -> Any:
+        """The database restarts, or is too busy: whoever asks again will be served, and money writes carry ids that make that safe."""
+        current_app.logger.error("the database did not answer: %s", str(error).splitlines()[0])
+        words = _("This is not available at the moment. Try again in a few seconds; what carries an id is done once.")
+        response: Any = problem(503, "unavailable", words) if is_api_request() else current_app.make_response(_page(503, words))
+        response.headers["Retry-After"] = "2"
         return response
 
     @app.errorhandler(Exception)

@@ -60,7 +60,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 def _describe_failures(doc: dict[str, Any], doc_info: dict[str, Any], **_context: Any) -> dict[str, Any]:  # noqa: ARG001 (flask-smorest's signature)
     """Problem details behind every failure; the failures of bodies, queries and keys, which no route needs to name."""
     responses = doc.setdefault("responses", {})
-    common = [401, *(BODY_FAILS if "requestBody" in doc else (422,) if any(p.get("in") == "query" for p in doc.get("parameters", ())) else ())]
+    common = [401, 503, *(BODY_FAILS if "requestBody" in doc else (422,) if any(p.get("in") == "query" for p in doc.get("parameters", ())) else ())]
     for status in common:
         responses.setdefault(status, {})
     for status, answer in responses.items():

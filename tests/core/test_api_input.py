@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import Engine, text
 
 from core import paging
 from membership.models import Member
@@ -140,6 +141,14 @@ def test_a_key_is_asked_for_as_http_wants_it(client: FlaskClient) -> None:
         answer = client.get("/api/v1/me", headers=headers)
         is_problem(answer, 401)
         assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_a_database_that_went_away_is_503_once_and_forgotten(app: Flask, client: FlaskClient, owner: Engine, buyer: dict[str, str]) -> None:
+    assert client.get("/api/v1/wallet", headers=buyer).status_code == 200
+    with owner.connect() as connection:
+        connection.execute(text("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"))
+    is_problem(client.get("/api/v1/orders", headers=buyer), 503)
+    assert client.get("/api/v1/orders", headers=buyer).status_code == 200
 
 
 def test_problems_speak_the_callers_language(client: FlaskClient, buyer: dict[str, str]) -> None:
