@@ -76,9 +76,7 @@ def _deliver_one(message_id: int, at: datetime) -> bool:
     except Exception as error:  # noqa: BLE001 (kept on the row and shown on the status page; retried by the sweep)
         failure = repr(error)
     with transaction(SYSTEM) as session:
-        session.execute(
-            update(OutboxMessage).where(OutboxMessage.id == message_id).values(attempts=OutboxMessage.attempts + 1, last_error=failure)
-        )
+        session.execute(update(OutboxMessage).where(OutboxMessage.id == message_id).values(attempts=OutboxMessage.attempts + 1, last_error=failure))
     return False
 
 
