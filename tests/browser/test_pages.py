@@ -61,13 +61,13 @@ def test_every_page_in_every_view(world: World, chromium: Browser, ids: dict[str
 
 
 @pytest.fixture(scope="module")
-def counted(world: World, ids: dict[str, str]) -> Iterator[Flask]:
+def counted(world: World, ids: dict[str, str], redis_server: str) -> Iterator[Flask]:
     """The application in this process, on the database of the demo world."""
     from app import create_app
 
     app = create_app(
         Settings(
-            database_url=world.database_url, migration_database_url=world.database_url, redis_url="redis://127.0.0.1:9/0", stripe_api_key="sk_test_none",
+            database_url=world.database_url, migration_database_url=world.database_url, redis_url=redis_server, stripe_api_key="sk_test_none",
             stripe_webhook_secret="whsec_none", stripe_api_base="http://127.0.0.1:9", secret_key="only-for-counting-queries-in-tests", demo=True,
         )
     )  # fmt: skip
