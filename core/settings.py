@@ -45,7 +45,6 @@ class Settings:
     # Thresholds: each may be set by an environment variable of its name in capitals.
     session_days: int = 14
     sign_in_per_minute: int = 10
-    api_per_minute: int = 600_000
     top_up_min_minor: int = 1_00
     top_up_max_minor: int = 10_000_000_00
     top_up_check_minutes: int = 2  # when the sweep asks Stripe about a pending top-up
@@ -53,7 +52,6 @@ class Settings:
     past_due_grace_days: int = 14  # unpaid for longer: the subscription ends
     offer_days: int = 30
     event_batch_max: int = 5_000
-    active_window_days: int = 28
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
