@@ -85,9 +85,12 @@ class Wallet(Base):
     last_seq: Mapped[int]
     last_effective_at: Mapped[datetime]
     next_expiry_at: Mapped[datetime | None]  # the earliest expiry among its open grants
+    credit_limit_minor: Mapped[int] = mapped_column(server_default="0")  # what the member may owe us beyond its money (books, move 12)
+    receivable_minor: Mapped[int] = mapped_column(server_default="0")  # what it owes: the balance of `member_receivable`
     __table_args__ = (
         CheckConstraint("paid_minor >= 0 and bonus_minor >= 0 and held_minor >= 0 and held_minor <= paid_minor + bonus_minor", name="never_below_zero"),
         CheckConstraint("state in ('open', 'frozen')", name="state"),
+        CheckConstraint("credit_limit_minor >= 0", name="credit_limit"),
         HOT,
     )
 

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from flask import current_app
 from flask_babel import gettext as _
 from sqlalchemy import select, text
 
 from billing.accounts import Account
 from billing.models import Grant, Wallet
 from core.db import db
-from core.errors import AppError, IdReused, NotFound
+from core.errors import AppError, Conflict, IdReused, NotFound
+from core.settings import CONSUMPTION_ORDERS, Settings
 
 
 class InsufficientFunds(AppError):
@@ -25,6 +27,18 @@ class WalletFrozen(AppError):
     """Nothing leaves this wallet while a payment is disputed."""
 
     status, code = 409, "wallet_frozen"
+
+
+class HoldExceeded(Conflict):
+    """The hold has less left than is asked of it; `missing_minor` says how much."""
+
+    code = "hold_exceeded"
+
+
+class HoldClosed(Conflict):
+    """There is no such hold, or it was used up, released or has expired."""
+
+    code = "hold_closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +62,12 @@ class ChargeRequest:
     at: datetime
     targets: tuple[Target, ...]
     memo: str | None = None
+    hold_id: uuid.UUID | None = None  # draw from what this hold reserves
 
 
 @dataclass(frozen=True, slots=True)
 class ChargeResult:
-    """What became of one request: new, replayed, id_reused, insufficient_funds or frozen."""
+    """What became of one request: new, replayed, id_reused, insufficient_funds, frozen, hold_exceeded or hold_closed."""
 
     member_id: uuid.UUID
     id: uuid.UUID
@@ -102,7 +117,7 @@ class Credit:
 _CHARGE = text(
     "select * from charge_many(array(select row(r.*)::charge_request from jsonb_to_recordset(cast(:requests as jsonb))"
     " as r(book_id uuid, id uuid, request_hash bytea, kind text, currency text, at timestamptz, memo text,"
-    " targets smallint[], amounts bigint[], bonus_limits bigint[])))"
+    " targets smallint[], amounts bigint[], bonus_limits bigint[], hold_id uuid, consumption_order text)))"
 )
 _CREDIT = text(
     "select * from credit_many(array(select row(r.*)::credit_request from jsonb_to_recordset(cast(:requests as jsonb))"
@@ -117,6 +132,7 @@ _POST = text(
 
 def charge_many(requests: Sequence[ChargeRequest]) -> list[ChargeResult]:
     """Charge wallets in one SQL call; each request gets its own status, in order, and one failure does not undo its neighbours."""
+    order = consumption_order()
     rows = [
         {
             "book_id": str(r.member_id),
@@ -129,10 +145,18 @@ def charge_many(requests: Sequence[ChargeRequest]) -> list[ChargeResult]:
             "targets": [int(t.account) for t in r.targets],
             "amounts": [t.amount_minor for t in r.targets],
             "bonus_limits": [t.bonus_minor for t in r.targets],
+            "hold_id": r.hold_id and str(r.hold_id),
+            "consumption_order": order,
         }
         for r in requests
     ]
     return [ChargeResult(*row) for row in db.session.execute(_CHARGE, {"requests": json.dumps(rows)})]
+
+
+def consumption_order() -> str:
+    """Which money a charge draws on first: the vendor's setting."""
+    settings: Settings | None = current_app.extensions.get("settings")
+    return settings.consumption_order if settings else CONSUMPTION_ORDERS[0]
 
 
 def charge(request: ChargeRequest) -> ChargeResult:
@@ -152,6 +176,10 @@ def raise_for(result: ChargeResult) -> None:
         raise InsufficientFunds(_("There is not enough money in the wallet."), missing_minor=result.missing_minor)
     if result.status == "frozen":
         raise WalletFrozen(_("This wallet is frozen while a payment is disputed."))
+    if result.status == "hold_exceeded":
+        raise HoldExceeded(_("The hold does not cover this amount. Nothing was charged."), missing_minor=result.missing_minor)
+    if result.status == "hold_closed":
+        raise HoldClosed(_("This hold is no longer open. Nothing was charged."))
     if result.status == "id_reused":
         raise IdReused(_("This id was already used for another request."), field="id")
 

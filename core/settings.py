@@ -5,7 +5,7 @@ under `var/` and hands them down in the environment of the processes it starts.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +15,7 @@ Value = TypeVar("Value")
 
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off", ""})
+CONSUMPTION_ORDERS = ("bonus_first", "paid_first", "proportional")
 
 
 class SettingsError(Exception):
@@ -41,6 +42,7 @@ class Settings:
     var_dir: Path = Path("var")
     demo: bool = False
     base_url: str = "http://127.0.0.1:8000"
+    consumption_order: str = "bonus_first"  # which money a charge draws on first: one of CONSUMPTION_ORDERS
 
     # Thresholds: each may be set by an environment variable of its name in capitals.
     session_days: int = 14
@@ -75,6 +77,7 @@ class Settings:
             workers=read(environ, "WORKERS", whole(1, 64), default=1),
             var_dir=var_dir_of(environ),
             demo=read(environ, "BACKOFFICE_DEMO", flag, default=False),
+            consumption_order=read(environ, "CONSUMPTION_ORDER", one_of(CONSUMPTION_ORDERS), default=CONSUMPTION_ORDERS[0]),
             base_url=read(environ, "BASE_URL", http_url, default=f"http://127.0.0.1:{port}"),
             **{name: read(environ, name.upper(), whole(0, 10**12), default=default) for name, default in THRESHOLDS.items()},
         )
@@ -118,6 +121,17 @@ def whole(least: int, most: int) -> Callable[[str], int]:
         if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
             raise ValueError(f"must be a whole number from {least} to {most}, not {text!r}")
         return int(text)
+
+    return parse
+
+
+def one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    """A parser of one word out of several."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}, not {text!r}")
+        return text
 
     return parse
 

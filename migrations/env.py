@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
+import billing.hold_models
 import billing.models  # noqa: F401 (all models are imported so that `alembic check` sees every table)
 import core.audit
 import core.outbox  # noqa: F401

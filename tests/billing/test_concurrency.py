@@ -197,7 +197,10 @@ def test_a_wallet_can_be_read_while_it_is_being_charged(app: Flask, settings: Se
     with engine.connect() as busy, busy.begin():
         busy.execute(text("set local role app_system"))
         busy.execute(
-            text("select * from charge_many(array[row(:m, :i, '', 'purchase', 'CNY', cast(:at as timestamptz), null, '{41}', '{10}', '{0}')::charge_request])"),
+            text(
+                "select * from charge_many(array[row(:m, :i, '', 'purchase', 'CNY', cast(:at as timestamptz), null, '{41}', '{10}', '{0}', null, null)"
+                "::charge_request])"
+            ),
             {"m": member, "i": new_id(), "at": AT},
         )
         with transaction(SYSTEM):
