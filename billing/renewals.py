@@ -47,7 +47,7 @@ with due as materialized (
   select * from subscription s where s.state in ('trialing', 'active', 'past_due') and {which}
   order by s.term_end, s.member_id, s.started_at, s.id limit :most for no key update skip locked
 )
-select d.*, e.timezone, e.tax_rate_bp, c.id as charge_id, c.motion as charge_motion, c.due_at, p.base_minor, p.seat_minor,
+select d.*, e.timezone, tax_rate_at(e.id, d.term_end) as tax_rate_bp, c.id as charge_id, c.motion as charge_motion, c.due_at, p.base_minor, p.seat_minor,
   q.base_minor as same_base_minor, q.seat_minor as same_seat_minor,
   (select count(*) from app_user u where u.member_id = d.member_id and u.seat_subscription_id = d.id) as seats_taken,
   l.name_zh || ' · ' || n.name_zh as name_zh, l.name_en || ' · ' || n.name_en as name_en,

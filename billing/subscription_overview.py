@@ -100,7 +100,7 @@ def of_member(member_id: uuid.UUID, grace: timedelta, *, at: datetime) -> Overvi
             taken.get(one.id, 0), charge, Draw(), motions.arr_of(one), contracts.get(one.id, 0), charge.due_at + grace if charge else None,
             one.term_end <= at + SOON,
         )  # fmt: skip
-        shown.append(_covered(item, purse, seller.tax_rate_bp, at))
+        shown.append(_covered(item, purse, seller.tax_rate_at(one.term_end), at))
     running = [item for item in shown if item.is_running]
     used = {item.line.code for item in running}
     free = [line for code, line in lines.items() if code not in used]

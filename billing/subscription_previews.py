@@ -115,7 +115,7 @@ def of_start(member_id: uuid.UUID, seller: Seller, wish: Wish, *, at: datetime) 
     lines = () if wish.is_trial else parts
     price = catalogue.price(wish.product_line, wish.rank, seller.currency, wish.period, opening.ends_at)
     return Preview(
-        seller.currency, lines, _tax(lines, seller), at, opening.ends_at, wish.rank, wish.seats, wish.rank, wish.seats,
+        seller.currency, lines, _tax(lines, seller, at), at, opening.ends_at, wish.rank, wish.seats, wish.rank, wish.seats,
         terms.term_price(price.base_minor, price.seat_minor, wish.seats), opening=opening,
     )  # fmt: skip
 
@@ -130,7 +130,7 @@ def of_change(subscription: Subscription, seller: Seller, rank: int | None, seat
     lines = tuple(line for line in parts if line.amount_minor)
     next_rank, next_seats, next_price = subscriptions.next_term(subscription, change)
     return Preview(
-        subscription.currency, lines, _tax(lines, seller), at, subscription.term_end, change.rank, change.seats, next_rank, next_seats, next_price,
+        subscription.currency, lines, _tax(lines, seller, at), at, subscription.term_end, change.rank, change.seats, next_rank, next_seats, next_price,
         change=change,
     )  # fmt: skip
 
@@ -142,5 +142,6 @@ def with_wallet(preview: Preview, member_id: uuid.UUID, *, at: datetime) -> Prev
     return replace(preview, available_minor=available, draw=purse.draw(preview.amount_minor, preview.tax_minor, at))
 
 
-def _tax(lines: tuple[Line, ...], seller: Seller) -> int:
-    return tax_included(sum(line.amount_minor for line in lines), seller.tax_rate_bp)
+def _tax(lines: tuple[Line, ...], seller: Seller, at: datetime) -> int:
+    """The tax inside, at the rate in force when the service begins."""
+    return tax_included(sum(line.amount_minor for line in lines), seller.tax_rate_at(at))

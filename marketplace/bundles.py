@@ -62,7 +62,7 @@ class ShowcaseListing:
     description_en: str
     price_minor: int
     currency: str
-    tax_rate_bp: int
+    tax_rate_bp: int | None  # None: the seller's
     pricing: str
     period: str | None
     repeatable: bool
@@ -134,7 +134,7 @@ def build(folder: Path) -> Bundle:
 def read_listing(folder: Path) -> ShowcaseListing:
     """One folder's `listing.json`. Raises `BundleInvalid` when it does not say what the schema asks for."""
     declared = _declared(folder, "listing")
-    values = {field.name: declared[field.name] for field in fields(ShowcaseListing) if field.name != "folder"}
+    values = {"tax_rate_bp": None} | {field.name: declared[field.name] for field in fields(ShowcaseListing) if field.name in declared}
     for name in ("required_features", "permissions"):
         values[name] = tuple(values[name])
     values["automates"] = tuple((feature, action) for feature, action in values["automates"])

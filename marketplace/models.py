@@ -55,7 +55,7 @@ class Listing(Base):
     period: Mapped[str | None]  # of a recurring price
     currency: Mapped[str]
     price_minor: Mapped[int]  # tax included
-    tax_rate_bp: Mapped[int]
+    tax_rate_bp: Mapped[int | None]  # its own, where it is not the seller's; None: the seller's in force at the purchase
     bonus_limit_bp: Mapped[int]  # how much of our own part bonus may pay
     is_repeatable: Mapped[bool]  # may be bought any number of times
     product_line: Mapped[str | None]

@@ -87,7 +87,7 @@ def place(
         return first
     terms = pricing.offered(slug)
     pricing.confirm_price(terms, wanted.price_minor)
-    quote = pricing.quote(member_id, terms, wanted.quantity)
+    quote = pricing.quote(member_id, terms, wanted.quantity, at=at)
     with _owned_already():
         row = db.session.execute(_PLACE, {"requests": json.dumps([_request(member_id, quote, wanted, at, placed_by, attribution)])}).one()
     return _outcome(quote, wanted, row)
@@ -101,7 +101,9 @@ def place_alone(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime
     terms = pricing.remembered(slug)
     if terms is None or terms.required_rank or terms.required_features or terms.price_minor != wanted.price_minor:
         return None
-    quote = pricing.quote(member_id, terms, wanted.quantity)
+    if pricing.tax_rate_of(terms, at) is None:
+        return None
+    quote = pricing.quote(member_id, terms, wanted.quantity, at=at)
     with _owned_already():
         row = order_batches.place(_request(member_id, quote, wanted, at, placed_by, None))
     return None if row[0] == "stale" else _outcome(quote, wanted, row)

@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 
 from flask_babel import gettext as _
@@ -13,7 +14,7 @@ from core.db import db
 from core.errors import AppError, Conflict, Invalid, NotFound
 from core.money import basis_points, tax_included
 from marketplace.models import Listing, Publisher
-from membership import entitlements
+from membership import entitlements, subscriptions, taxes
 
 
 class NotForSale(NotFound):
@@ -44,7 +45,7 @@ class Offered:
     version: str
     currency: str
     price_minor: int
-    tax_rate_bp: int
+    tax_rate_bp: int | None  # None: the seller's rate at the purchase
     bonus_limit_bp: int
     commission_bp: int | None  # None: our own listing
     is_repeatable: bool
@@ -61,6 +62,7 @@ class Quote:
     quantity: int
     total_minor: int
     tax_minor: int
+    tax_rate_bp: int
     targets: tuple[Target, ...]
 
     @property
@@ -96,8 +98,8 @@ def offered(slug: str) -> Offered:
     return terms
 
 
-def quote(member_id: uuid.UUID, listing: Offered, quantity: int) -> Quote:
-    """What `quantity` pieces cost this member (books, moves 3 and 4).
+def quote(member_id: uuid.UUID, listing: Offered, quantity: int, *, at: datetime) -> Quote:
+    """What `quantity` pieces cost this member at an instant (books, moves 3 and 4).
 
     Tax comes out of the price, a partner gets its net share, the rest is ours; bonus pays at most the set part of ours.
     Raises EditionTooLow, and Invalid for several pieces of what a member has only once.
@@ -108,13 +110,32 @@ def quote(member_id: uuid.UUID, listing: Offered, quantity: int) -> Quote:
         verdict = entitlements.verdict(entitlements.ranks_of(member_id), listing.product_line, listing.required_rank, list(listing.required_features))
         if not verdict.allowed:
             raise EditionTooLow(_("Your edition does not include this; an upgrade does."), needed_rank=verdict.needed_rank, needed_line=verdict.needed_line)
-    return _laid_out(listing, quantity)
+    rate = tax_rate_of(listing, at)
+    return _laid_out(listing, quantity, _sellers_rate(member_id, listing, at) if rate is None else rate)
+
+
+def tax_rate_of(listing: Offered, at: datetime) -> int | None:
+    """The rate a purchase is taxed at, as far as this process knows without asking; None where it does not."""
+    return taxes.remembered(listing.currency, at) if listing.tax_rate_bp is None else listing.tax_rate_bp
+
+
+def shown_rate(listing: Listing, at: datetime) -> int | None:
+    """The rate a listing's page names; None where the seller, and so the rate, depends on the member."""
+    if listing.tax_rate_bp is None and taxes.remembered(listing.currency, at) is None:
+        taxes.refresh(at)
+    return taxes.remembered(listing.currency, at) if listing.tax_rate_bp is None else listing.tax_rate_bp
+
+
+def _sellers_rate(member_id: uuid.UUID, listing: Offered, at: datetime) -> int:
+    taxes.refresh(at)
+    remembered = taxes.remembered(listing.currency, at)
+    return subscriptions.seller_of(member_id).tax_rate_at(at) if remembered is None else remembered
 
 
 @lru_cache(maxsize=1024)
-def _laid_out(listing: Offered, quantity: int) -> Quote:
+def _laid_out(listing: Offered, quantity: int, tax_rate_bp: int) -> Quote:
     total = listing.price_minor * quantity
-    tax = tax_included(total, listing.tax_rate_bp)
+    tax = tax_included(total, tax_rate_bp)
     net = total - tax
     ours = net if listing.commission_bp is None else basis_points(net, listing.commission_bp)
     account = Account.STORE_REVENUE if listing.commission_bp is None else Account.COMMISSION_REVENUE
@@ -123,7 +144,7 @@ def _laid_out(listing: Offered, quantity: int) -> Quote:
         Target(Account.TAX_PAYABLE, tax),
         Target(Account.PARTNER_PENDING, net - ours),
     )
-    return Quote(listing, quantity, total, tax, tuple(t for t in targets if t.amount_minor))
+    return Quote(listing, quantity, total, tax, tax_rate_bp, tuple(t for t in targets if t.amount_minor))
 
 
 def confirm_price(listing: Offered, shown_minor: int) -> None:

@@ -129,7 +129,8 @@ def show_listing(slug: str) -> ResponseReturnValue:
         current = next((one for one in versions if one.number == shown.listing.current_version), None)
         license = licenses.of_listing(acting.member_id, shown.listing.id) if acting.member_id else None
         return render_template(
-            "storefront/listing.html", shown=shown, listing=shown.listing, publisher=shown.publisher, versions=versions, current=current,
+            "storefront/listing.html", tax_rate_bp=pricing.shown_rate(shown.listing, now()),
+            shown=shown, listing=shown.listing, publisher=shown.publisher, versions=versions, current=current,
             inside=contents.of(current.sha256) if current else None, reviews=reviews.of_listing(shown.listing.id), license=license,
             mine=reviews.mine(acting.member_id, shown.listing.id) if license and acting.member_id else None, upgrade_url=_upgrade_url(shown),
         )  # fmt: skip
@@ -198,7 +199,7 @@ def _confirmation(
         if not terms.is_repeatable and (license_id := licenses.owned_listings(acting.member).get(terms.id)):
             flash(_("You own this already. Nothing was charged."), "info")
             return redirect(url_for("apps.show_app", license_id=license_id))
-        quote = pricing.quote(acting.member, terms, quantity)
+        quote = pricing.quote(acting.member, terms, quantity, at=at)
         balance = wallets.balance(acting.member, terms.currency, at=at)
         preview = previews.of(quote, wallets.open_grants(acting.member, terms.currency, at=at))
         current = next(one for one in listings.public_versions(terms.id) if one.number == terms.version)

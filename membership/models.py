@@ -11,14 +11,31 @@ from core.db import Base
 
 
 class LegalEntity(Base):
-    """The company that sells: its currency, its time zone (billing days are its days) and its tax rate."""
+    """The company that sells: its currency, its time zone (billing days are its days) and the tax rate it began with."""
 
     __tablename__ = "legal_entity"
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     name: Mapped[str]
     currency: Mapped[str]
     timezone: Mapped[str]
-    tax_rate_bp: Mapped[int]
+    tax_rate_bp: Mapped[int]  # holds until the first TaxRate begins: ask `taxes.rate_at`, not this
+
+
+class TaxRate(Base):
+    """A rate that a legal entity charges from an instant on; never changed, since documents name it."""
+
+    __tablename__ = "tax_rate"
+    entity_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("legal_entity.id"), primary_key=True)
+    valid_from: Mapped[datetime] = mapped_column(primary_key=True)
+    name_zh: Mapped[str]
+    name_en: Mapped[str]
+    rate_bp: Mapped[int]
+    set_at: Mapped[datetime]
+    set_by: Mapped[uuid.UUID | None]
+    __table_args__ = (
+        CheckConstraint("rate_bp between 0 and 10000", name="rate"),
+        CheckConstraint("valid_from > set_at", name="ahead"),
+    )
 
 
 class Member(Base):

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from core.db import db
 from core.errors import AppError, Conflict, Invalid, NotFound
-from membership import catalogue, proration, terms
+from membership import catalogue, proration, taxes, terms
 from membership.models import EditionPrice, LegalEntity, Member, Subscription, User
 
 RUNNING = ("trialing", "active", "past_due")
@@ -53,7 +53,11 @@ class Seller:
 
     currency: str
     timezone: str
-    tax_rate_bp: int
+    tax_rates: taxes.Schedule
+
+    def tax_rate_at(self, at: datetime) -> int:
+        """The rate, in basis points, of a supply at an instant."""
+        return taxes.in_force(self.tax_rates, at).rate_bp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,14 +110,14 @@ class Change:
 
 def seller_of(member_id: uuid.UUID) -> Seller:
     """Currency, time zone and tax of a member's contracts. Raises NotFound."""
-    row = db.session.execute(
-        select(Member.currency, LegalEntity.timezone, LegalEntity.tax_rate_bp)
-        .join(LegalEntity, LegalEntity.id == Member.entity_id)
+    rows = db.session.execute(
+        taxes.RATES.join(Member, Member.entity_id == LegalEntity.id)
         .where(Member.id == member_id)
-    ).one_or_none()
-    if row is None:
+        .add_columns(Member.currency.label("wallet_currency"), LegalEntity.timezone)
+    ).all()
+    if not rows:
         raise NotFound(_("There is no such member."))
-    return Seller(*row)
+    return Seller(rows[0].wallet_currency, rows[0].timezone, taxes.read(rows)[rows[0].id])
 
 
 def show(member_id: uuid.UUID, subscription_id: uuid.UUID) -> Subscription:

@@ -131,14 +131,14 @@ def _page(*, errors: Any = None, status: int = 200) -> ResponseReturnValue:
         member = session.get_one(Member, acting.member)
         grants = wallets.open_grants(acting.member, member.currency, at=at)
         obstacles: dict[entitlements.Verdict, str] = {}
-        cards = [_card(one, publishers[one.listing.publisher_id], ranks, grants, obstacles) for one in open_ones]
+        cards = [_card(one, publishers[one.listing.publisher_id], ranks, grants, obstacles, at) for one in open_ones]
     return render_template(
         "account/offers.html", cards=cards, closed=[one for one in shown if not one.is_open], errors=errors, may_buy=acting.role in ("owner", "buyer"),
         nav_badges={"offers.list_offers": len(cards)},
     ), status  # fmt: skip
 
 
-def _card(shown: offers.Shown, publisher: Publisher, ranks: dict[str, int], grants: Any, obstacles: dict[entitlements.Verdict, str]) -> Card:
+def _card(shown: offers.Shown, publisher: Publisher, ranks: dict[str, int], grants: Any, obstacles: dict[entitlements.Verdict, str], at: datetime) -> Card:
     """The price laid on the wallet as `pricing.quote` and the charge would do it, without asking the database for each offer."""
     listing = shown.listing
     if listing.state != "published" or listing.current_version is None:
@@ -153,7 +153,7 @@ def _card(shown: offers.Shown, publisher: Publisher, ranks: dict[str, int], gran
         listing.id, listing.slug, listing.revision, listing.current_version, listing.currency, listing.price_minor, listing.tax_rate_bp,
         listing.bonus_limit_bp, publisher.commission_bp if publisher.kind == "partner" else None, listing.is_repeatable, None, 0, (),
     )  # fmt: skip
-    preview = previews.of(pricing.quote(shown.offer.member_id, terms, 1), grants)
+    preview = previews.of(pricing.quote(shown.offer.member_id, terms, 1, at=at), grants)
     return Card(shown, preview, "", None, _top_up_url(preview.missing_minor) if preview.missing_minor else None)
 
 

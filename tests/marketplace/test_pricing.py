@@ -13,7 +13,7 @@ from core.db import transaction
 from core.money import tax_included
 from marketplace import pricing
 from marketplace.pricing import EditionTooLow, NotForSale, Offered, PriceChanged
-from tests.factories import make_member
+from tests.factories import AT, make_member
 from tests.marketplace.store import CRM_ONLY, PACK, acting_for, open_store, set_listing, subscribe
 
 ID = uuid.UUID(int=7)
@@ -28,34 +28,34 @@ def parts(quote: pricing.Quote) -> dict[Account, tuple[int, int]]:
 
 
 def test_our_own_listing_is_revenue_and_tax() -> None:
-    quote = pricing.quote(ID, listing(), 1)
+    quote = pricing.quote(ID, listing(), 1, at=AT)
     assert (quote.total_minor, quote.tax_minor, quote.bonus_limit_minor) == (10_600, 600, 10_000)
     assert parts(quote) == {Account.STORE_REVENUE: (10_000, 10_000), Account.TAX_PAYABLE: (600, 0)}
 
 
 def test_a_partners_listing_gives_the_partner_its_net_share_in_money() -> None:
-    quote = pricing.quote(ID, listing(commission_bp=3000), 1)
+    quote = pricing.quote(ID, listing(commission_bp=3000), 1, at=AT)
     assert parts(quote) == {Account.COMMISSION_REVENUE: (3000, 3000), Account.TAX_PAYABLE: (600, 0), Account.PARTNER_PENDING: (7000, 0)}
 
 
 def test_bonus_pays_the_set_part_of_our_part_only() -> None:
-    assert pricing.quote(ID, listing(bonus_bp=5000, commission_bp=3000), 1).bonus_limit_minor == 1500
-    assert pricing.quote(ID, listing(bonus_bp=0), 1).bonus_limit_minor == 0
+    assert pricing.quote(ID, listing(bonus_bp=5000, commission_bp=3000), 1, at=AT).bonus_limit_minor == 1500
+    assert pricing.quote(ID, listing(bonus_bp=0), 1, at=AT).bonus_limit_minor == 0
 
 
 def test_tax_is_taken_from_the_total_not_from_each_piece() -> None:
-    quote = pricing.quote(ID, listing(price=33), 7)
+    quote = pricing.quote(ID, listing(price=33), 7, at=AT)
     assert (quote.total_minor, quote.tax_minor) == (231, tax_included(231, 600))
     assert quote.tax_minor != 7 * tax_included(33, 600)
 
 
 def test_nothing_is_laid_out_for_a_free_listing() -> None:
-    assert pricing.quote(ID, listing(price=0), 3).targets == ()
+    assert pricing.quote(ID, listing(price=0), 3, at=AT).targets == ()
 
 
 @given(st.integers(0, 10**9), st.integers(0, 2000), st.integers(0, 10_000), st.none() | st.integers(0, 10_000), st.integers(1, 10_000))
 def test_the_parts_are_the_whole_and_bonus_pays_neither_tax_nor_partner(price: int, tax_bp: int, bonus_bp: int, commission_bp: int | None, count: int) -> None:
-    quote = pricing.quote(ID, listing(price, tax_bp, bonus_bp, commission_bp), count)
+    quote = pricing.quote(ID, listing(price, tax_bp, bonus_bp, commission_bp), count, at=AT)
     assert sum(t.amount_minor for t in quote.targets) == quote.total_minor == price * count
     assert all(t.amount_minor > 0 and 0 <= t.bonus_minor <= t.amount_minor for t in quote.targets)
     assert all(t.bonus_minor == 0 for t in quote.targets if t.account in (Account.TAX_PAYABLE, Account.PARTNER_PENDING))
@@ -95,9 +95,9 @@ def test_an_edition_is_needed_and_named(app: Flask) -> None:
     with transaction(acting_for(member)):
         terms = pricing.offered(CRM_ONLY)
         with pytest.raises(EditionTooLow) as refused:
-            pricing.quote(member.id, terms, 1)
+            pricing.quote(member.id, terms, 1, at=AT)
     assert refused.value.extra["needed_line"] == terms.product_line
     assert refused.value.extra["needed_rank"] >= terms.required_rank
     subscribe(member)
     with transaction(acting_for(member)):
-        assert pricing.quote(member.id, terms, 1).total_minor == terms.price_minor
+        assert pricing.quote(member.id, terms, 1, at=AT).total_minor == terms.price_minor

@@ -355,6 +355,6 @@ def test_preview_and_charge_agree_on_several_grants(app, store):
     with transaction(SYSTEM):
         wallets.credit(wallets.Credit(member.id, new_id(), request_hash("t"), "top_up", "CNY", AT, 40_000, 1_000))
     with transaction(acting_for(member)):
-        preview = previews.of(pricing.quote(member.id, pricing.offered(PAID), 1), wallets.open_grants(member.id, "CNY", at=AT))
+        preview = previews.of(pricing.quote(member.id, pricing.offered(PAID), 1, at=AT), wallets.open_grants(member.id, "CNY", at=AT))
         placed = orders.place(member.id, PAID, orders.Wanted(new_id(), 53_000), at=AT)
     assert (preview.drawn("paid"), preview.drawn("bonus"), preview.after_minor) == (placed.paid_minor, placed.bonus_minor, placed.balance_after_minor)

@@ -33,7 +33,7 @@ def make_listing(
         period=None,
         currency="CNY",
         price_minor=price_minor,
-        tax_rate_bp=600,
+        tax_rate_bp=None,
         bonus_limit_bp=10_000,
         is_repeatable=repeatable,
         product_line="crm" if required_rank else None,

@@ -1,0 +1,129 @@
+"""Which tax rate holds when. A supply is taxed at the rate in force at its date; SQL asks `tax_rate_at(entity, at)`, Python asks `rate_at`."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as day_time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask_babel import gettext as _
+from sqlalchemy import delete, select
+
+from core.actor import actor
+from core.db import db
+from core.errors import Invalid, NotFound
+from membership.models import LegalEntity, TaxRate
+
+MEMORY_S = 60  # how long a process believes what it read; a new rate begins at least a day later, so memory is never wrong about the present
+BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A rate in basis points (600 = 6%) and its name, from an instant on."""
+
+    valid_from: datetime
+    rate_bp: int
+    name_zh: str = "增值税"
+    name_en: str = "VAT"
+
+
+Schedule = tuple[Rate, ...]  # the latest first; the last one has held since ever
+
+
+def in_force(schedule: Schedule, at: datetime) -> Rate:
+    """The rate of a schedule that holds at an instant."""
+    return next(rate for rate in schedule if rate.valid_from <= at)
+
+
+def rate_at(entity_id: uuid.UUID, at: datetime) -> int:
+    """The rate that a legal entity charges at an instant, in basis points. Raises NotFound."""
+    return in_force(schedule_of(entity_id), at).rate_bp
+
+
+def schedule_of(entity_id: uuid.UUID) -> Schedule:
+    """All rates of a legal entity, those to come too. Raises NotFound."""
+    found = read(db.session.execute(RATES.where(LegalEntity.id == entity_id)).all())
+    if entity_id not in found:
+        raise NotFound(_("There is no such legal entity."))
+    return found[entity_id]
+
+
+# One row a rate, the latest first; an entity without dated rates has one row.
+RATES = (
+    select(LegalEntity.id, LegalEntity.currency, LegalEntity.tax_rate_bp, TaxRate.valid_from, TaxRate.rate_bp, TaxRate.name_zh, TaxRate.name_en)
+    .outerjoin(TaxRate, TaxRate.entity_id == LegalEntity.id)
+    .order_by(LegalEntity.id, TaxRate.valid_from.desc())
+)
+
+
+def read(rows: Sequence[Any]) -> dict[uuid.UUID, Schedule]:
+    """The schedule of each entity among the rows of `RATES`."""
+    found: dict[uuid.UUID, Schedule] = {}
+    for row in rows:
+        before = found.get(row.id, (Rate(BEGINNING, row.tax_rate_bp),))
+        dated = (Rate(row.valid_from, row.rate_bp, row.name_zh, row.name_en),) if row.valid_from else ()
+        found[row.id] = (*before[:-1], *dated, before[-1])
+    return found
+
+
+# By currency: the schedule of the one entity that sells in it, or None where several do and only the member tells which.
+_memory: tuple[float, datetime, dict[str, Schedule | None]] = (float("-inf"), BEGINNING, {})
+
+
+def remembered(currency: str, at: datetime) -> int | None:
+    """The rate of the one seller in a currency, without asking the database; None where memory does not serve."""
+    read_at, believed_until, schedules = _memory
+    schedule = schedules.get(currency) if time.monotonic() - read_at < MEMORY_S and at < believed_until else None
+    return in_force(schedule, at).rate_bp if schedule else None
+
+
+def refresh(at: datetime) -> None:
+    """Read every schedule into memory. It serves for MEMORY_S of real time and of the product's own, which may run faster."""
+    global _memory  # noqa: PLW0603 (one assignment replaces what all threads read)
+    read_at, rows = time.monotonic(), db.session.execute(RATES).all()
+    schedules, by_currency = read(rows), dict[str, Schedule | None]()
+    for currency, entity_id in sorted({(row.currency, row.id) for row in rows}):
+        schedule = schedules[entity_id]
+        by_currency[currency] = schedule if by_currency.get(currency, schedule) == schedule else None
+    _memory = (read_at, at + timedelta(seconds=MEMORY_S), by_currency)
+
+
+def forget() -> None:
+    """Let the next reader ask the database."""
+    global _memory  # noqa: PLW0603
+    _memory = (float("-inf"), BEGINNING, {})
+
+
+def add_rate(entity_id: uuid.UUID, first_day: date, rate_bp: int, names: tuple[str, str], *, at: datetime) -> TaxRate:
+    """Charge another rate from the start of a day of the entity's own calendar on. Raises Invalid for a day that has begun or is taken, NotFound."""
+    entity = db.session.get(LegalEntity, entity_id)
+    if entity is None:
+        raise NotFound(_("There is no such legal entity."))
+    zone = ZoneInfo(entity.timezone)
+    if first_day <= at.astimezone(zone).date():
+        raise Invalid(_("A new rate can begin tomorrow at the earliest: what was charged today keeps its rate."), field="first_day")
+    starts = datetime.combine(first_day, day_time(), zone).astimezone(UTC)
+    if starts - at < timedelta(seconds=2 * MEMORY_S):  # every process must have heard of it by then
+        raise Invalid(_("It is almost midnight: choose a later day."), field="first_day")
+    if db.session.get(TaxRate, (entity_id, starts)):
+        raise Invalid(_("A rate begins on this day already."), field="first_day")
+    added = TaxRate(
+        entity_id=entity_id, valid_from=starts, name_zh=names[0], name_en=names[1], rate_bp=rate_bp, set_at=at, set_by=actor().user_id
+    )  # fmt: skip
+    db.session.add(added)
+    db.session.flush()
+    return added
+
+
+def take_back(entity_id: uuid.UUID, valid_from: datetime, *, at: datetime) -> None:
+    """Drop a rate that has not begun. Raises NotFound, and Invalid for one that has."""
+    found = db.session.get(TaxRate, (entity_id, valid_from))
+    if found is None:
+        raise NotFound(_("There is no such rate."))
+    if valid_from - at < timedelta(seconds=2 * MEMORY_S):
+        raise Invalid(_("This rate is in force: documents name it. Add a new one instead."))
+    db.session.execute(delete(TaxRate).where(TaxRate.entity_id == entity_id, TaxRate.valid_from == valid_from))
