@@ -77,7 +77,7 @@ def list_newest(member_id: uuid.UUID, limit: int = 50) -> Sequence[SubscriptionM
     return db.session.scalars(
         select(SubscriptionMotion)
         .where(SubscriptionMotion.member_id == member_id)
-        .order_by(SubscriptionMotion.at.desc(), SubscriptionMotion.id.desc())
+        .order_by(SubscriptionMotion.at.desc(), SubscriptionMotion.seq.desc())
         .limit(limit)
     ).all()
 

@@ -9,8 +9,9 @@ import calendar
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-MONTHS = {"month": 1, "quarter": 3, "year": 12}
-TERMS_A_YEAR = {"month": 12, "quarter": 4, "year": 1}
+MONTHS = {"month": 1, "quarter": 3, "year": 12, "maintenance": 12}
+TERMS_A_YEAR = {"month": 12, "quarter": 4, "year": 1, "maintenance": 1, "once": 0}
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)  # the end of a term after which nothing is renewed (a perpetual licence without maintenance)
 
 
 def local_day(at: datetime, timezone: str) -> date:

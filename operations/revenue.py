@@ -43,7 +43,7 @@ from subscription_motion where currency = :currency and at < :until
 _RUNNING = text("""
 select coalesce(sum(arr_after_minor), 0) from (
   select distinct on (member_id, subscription_id) arr_after_minor from subscription_motion
-  where currency = :currency and at < :until order by member_id, subscription_id, at desc, term desc, arr_after_minor
+  where currency = :currency and at < :until order by member_id, subscription_id, seq desc
 ) last
 """)
 
