@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0230"
-down_revision = "0200"
+down_revision = "0250"
 branch_labels = None
 depends_on = None
 
