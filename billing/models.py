@@ -52,6 +52,7 @@ class LedgerTransaction(Base):
     __table_args__ = (
         Index("ledger_transaction_seq_idx", "book_id", "currency", "seq", unique=True),
         Index("ledger_transaction_effective_idx", "book_id", "currency", "effective_at", "seq"),
+        Index("ledger_transaction_reverses_idx", "book_id", "reverses_id", postgresql_where=text("reverses_id is not null")),
     )
 
 
@@ -138,6 +139,24 @@ class Grant(Base):
         CheckConstraint("kind in ('paid', 'bonus')", name="kind"),
         Index("wallet_grant_open_idx", "member_id", "currency", postgresql_where=text("is_open")),
         HOT,
+    )
+
+
+class RefundLine(Base):
+    """Which part of which charge a refund gave back, and to which grant; taking a refund back writes negative amounts."""
+
+    __tablename__ = "refund_line"
+    member_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    refund_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    original_id: Mapped[uuid.UUID]
+    account: Mapped[int] = mapped_column(SmallInteger)  # what the charge had fed
+    grant_id: Mapped[uuid.UUID | None]  # the grant that had paid; None: the credit limit
+    amount_minor: Mapped[int]
+    __table_args__ = (
+        ForeignKeyConstraint(["member_id", "refund_id"], ["ledger_transaction.book_id", "ledger_transaction.id"]),
+        CheckConstraint("amount_minor <> 0", name="amount"),
+        Index("refund_line_original_idx", "member_id", "original_id"),
     )
 
 

@@ -145,3 +145,21 @@ select format('book %s, subscription charge %s', c.member_id, c.id) as subject, 
   coalesce((-t.amount_minor)::text, 'no transaction') as derived
 from subscription_charge c left join ledger_transaction t on t.book_id = c.member_id and t.id = c.id and t.kind = 'subscription' and t.currency = c.currency
 where c.state = 'paid' and c.amount_minor > 0 and c.amount_minor is distinct from -t.amount_minor
+
+-- check: refund
+with charged as (
+  select p.book_id, p.transaction_id, p.target as account, p.grant_id, sum(p.amount_minor) as amount from posting p
+  where p.source in (12, 20, 21) and exists (select from refund_line f where f.member_id = p.book_id and f.original_id = p.transaction_id) group by 1, 2, 3, 4),
+given as (select member_id, original_id, account, grant_id, sum(amount_minor) as amount from refund_line group by 1, 2, 3, 4)
+select format('book %s, charge %s, account %s', g.member_id, g.original_id, g.account) as subject, 'given back' as what, g.amount::text as recorded,
+  'from 0 to ' || coalesce(c.amount, 0) as derived
+from given g left join charged c on c.book_id = g.member_id and c.transaction_id = g.original_id and c.account = g.account and c.grant_id is not distinct from g.grant_id
+where g.amount not between 0 and coalesce(c.amount, 0)
+
+-- check: refund line
+with posted as (
+  select p.book_id, p.transaction_id, sum(case when p.target in (12, 20, 21) then p.amount_minor else -p.amount_minor end) as amount
+  from posting p where (p.source in (12, 20, 21) or p.target in (12, 20, 21)) and exists (select from refund_line f where f.member_id = p.book_id and f.refund_id = p.transaction_id) group by 1, 2),
+lines as (select member_id, refund_id, sum(amount_minor) as amount from refund_line group by 1, 2)
+select format('book %s, refund %s', l.member_id, l.refund_id) as subject, 'lines' as what, l.amount::text as recorded, coalesce(p.amount, 0)::text as derived
+from lines l left join posted p on p.book_id = l.member_id and p.transaction_id = l.refund_id where l.amount is distinct from p.amount

@@ -50,6 +50,7 @@ class Settings:
     top_up_min_minor: int = 1_00
     top_up_max_minor: int = 10_000_000_00
     top_up_check_minutes: int = 2  # when the sweep asks Stripe about a pending top-up
+    refund_grace_days: int = 30  # how long money lives that comes back to a grant which has expired or is empty
     renewal_retry_hours: int = 24
     past_due_grace_days: int = 14  # unpaid for longer: the subscription ends
     offer_days: int = 30

@@ -26,6 +26,10 @@ CONSTRAINTS = (
 )
 BONUS = "(select id from wallet_grant where kind = 'bonus' and lot_id is not null)"
 BOUGHT = "(select id from ledger_transaction where kind = 'purchase')"
+REFUNDED = (
+    "insert into refund_line (member_id, refund_id, n, original_id, account, grant_id, amount_minor) select t.book_id, t.id, 1, o.id, {account},"
+    " (select id from wallet_grant where kind = 'paid'), {amount} from ledger_transaction t, ledger_transaction o where t.kind = 'subscription' and o.kind = 'purchase'"
+)
 # What is done to the books, the check that must find it, what must be named, and both figures.
 CORRUPTIONS = {
     "paid balance": ("update wallet set paid_minor = paid_minor + 1", "wallet balance", "paid", "78801", "78800"),
@@ -67,6 +71,10 @@ CORRUPTIONS = {
     "order without transaction": ("update store_order set id = gen_random_uuid()", "order", "total", "21200", "no transaction"),
     "amount of a subscription charge": ("update subscription_charge set amount_minor = 1, tax_minor = 0", "subscription charge", "amount", "1", "5000"),
     "charge said to be paid": ("update subscription_charge set state = 'paid' where state = 'unpaid'", "subscription charge", "amount", "4200", "no transaction"),
+    "more given back than charged": (REFUNDED.format(amount=14001, account=28), "refund", "given back", "14001", "from 0 to 14000"),
+    "given back what was not charged": (REFUNDED.format(amount=1, account=41), "refund", "given back", "1", "from 0 to 0"),
+    "given back less than nothing": (REFUNDED.format(amount=-1, account=28), "refund", "given back", "-1", "from 0 to 14000"),
+    "given back without a move": (REFUNDED.format(amount=5, account=28), "refund line", "lines", "5", "-5000"),
 }  # fmt: skip
 
 

@@ -6,19 +6,17 @@ from datetime import datetime, timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from billing import wallets
 from billing.accounts import Account as A
 from core.db import SYSTEM, db, transaction
 from core.ids import new_id, request_hash
-from core.money import basis_points, split, tax_included
+from core.money import split, tax_included
 from membership.models import Member
-from tests.billing.books import accounts, assert_books_hold, settled_top_up
+from tests.billing.books import accounts, assert_books_hold
+from tests.billing.stories import buy_from_partner, post, spend, sweep, top_up, wallet
 from tests.factories import ENTITY, make_member
-
-Move = tuple[A, A, int]
 
 
 @pytest.fixture
@@ -37,33 +35,6 @@ def partner(member: Member, at: datetime) -> uuid.UUID:
     with transaction(SYSTEM):
         wallets.open_book(book, "partner", ENTITY, "CNY", at)
     return book
-
-
-def top_up(
-    member: Member, at: datetime, paid: int, bonus: int = 0, *, expires_at: datetime | None = None, source: A = A.STRIPE_CLEARING, fee: int = 0
-) -> uuid.UUID:
-    moves = ((A.PAYMENT_FEES, A.STRIPE_CLEARING, fee),) if fee else ()
-    one = wallets.Credit(member.id, new_id(), request_hash("top-up"), "top_up", "CNY", at, paid, bonus, source=source, bonus_expires_at=expires_at, moves=moves)
-    with transaction(SYSTEM) as session:
-        session.add(settled_top_up(one))
-        wallets.credit(one)
-    return one.id
-
-
-def spend(member: Member, at: datetime, *targets: wallets.Target, kind: str = "purchase") -> wallets.ChargeResult:
-    with transaction(SYSTEM):
-        return wallets.charge(wallets.ChargeRequest(member.id, new_id(), request_hash("spend"), kind, "CNY", at, targets))
-
-
-def post(book_id: uuid.UUID, at: datetime, kind: str, *moves: Move) -> None:
-    with transaction(SYSTEM):
-        assert wallets.post_moves(book_id, new_id(), request_hash(kind), kind, "CNY", at, moves)
-
-
-def wallet(member: Member, at: datetime) -> tuple[int, int]:
-    with transaction(SYSTEM):
-        held = wallets.balance(member.id, "CNY", at=at)
-    return held.paid_minor, held.bonus_minor
 
 
 def test_1_a_top_up_with_bonus_and_a_card_fee_is_paid_out(member: Member, at: datetime) -> None:
@@ -89,19 +60,6 @@ def test_2_a_bank_transfer_is_confirmed(member: Member, at: datetime) -> None:
     assert accounts(ENTITY) == {A.BANK: -5_000_00, A.INTERBOOK: 5_000_00}
     assert accounts(member.id) == {A.INTERBOOK: -5_000_00, A.WALLET_PAID: 5_000_00}
     assert wallet(member, at) == (5_000_00, 0)
-
-
-def buy_from_partner(member: Member, at: datetime) -> wallets.ChargeResult:
-    """Price 200 + 12 tax, commission 30%, bonus allowed up to 50 of our own part."""
-    tax, commission = tax_included(212_00, 600), basis_points(200_00, 3_000)
-    assert (tax, commission) == (12_00, 60_00)
-    return spend(
-        member,
-        at,
-        wallets.Target(A.COMMISSION_REVENUE, commission, 50_00),
-        wallets.Target(A.TAX_PAYABLE, tax),
-        wallets.Target(A.PARTNER_PENDING, 200_00 - commission),
-    )
 
 
 def test_3_a_partner_listing_is_bought_partly_from_bonus(member: Member, at: datetime) -> None:
@@ -164,11 +122,6 @@ def test_5_the_refund_window_closes_and_the_partner_is_paid(member: Member, part
         wallets.post_moves(ENTITY, new_id(), request_hash("payout"), "payout", "CNY", later, [(A.INTERBOOK, A.BANK, 140_00)])
     assert accounts(partner) == {}
     assert accounts(ENTITY) == {A.INTERBOOK: -140_00, A.BANK: 140_00}
-
-
-def sweep(at: datetime) -> int:
-    with transaction(SYSTEM) as session:
-        return int(session.scalar(text("select expire_due(:at, 100)"), {"at": at}) or 0)
 
 
 @pytest.mark.parametrize("first_the_paid", [True, False])
