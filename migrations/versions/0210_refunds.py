@@ -1,6 +1,6 @@
 """What was charged is given back to the very grants that paid
 
-Revision: 0210, after 0250
+Revision: 0210, after 0230
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0210"
-down_revision = "0250"
+down_revision = "0230"
 branch_labels = None
 depends_on = None
 
