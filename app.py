@@ -10,11 +10,32 @@ from flask_wtf.csrf import CSRFProtect
 
 from billing import bank_pages, card_pages, finance_api, finance_pages, renewal_jobs, statement_pages, subscription_api, top_up_jobs, top_up_pages, wallet_api  # noqa: F401 (pages add their routes when imported)
 from billing import cli as billing_cli
+from billing import passage as billing_passage
 from billing.finance_blueprint import finance
 from billing.subscription_pages import subscription_pages
 from billing.wallet_pages import wallet
 from billing.webhooks import webhooks
-from core import access, api_docs, charts, cli, errors, formats, health, i18n, limits, logging, navigation, outbox, schedule, security_headers
+from core import (
+    access,
+    api_docs,
+    charts,
+    cli,
+    clock,
+    clock_api,
+    clock_jobs,
+    errors,
+    formats,
+    health,
+    i18n,
+    limits,
+    logging,
+    navigation,
+    outbox,
+    passage,
+    schedule,
+    security_headers,
+)
+from core.clock_cli import clock_group
 from core.db import db
 from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.settings import Settings
@@ -25,7 +46,7 @@ from marketplace.review_pages import review
 from marketplace.store_cli import store_cli
 from marketplace.store_pages import store
 from membership import api as members_api
-from membership import authentication
+from membership import authentication, clock_pages  # noqa: F401
 from membership import cli as membership_cli
 from membership.account_pages import account, notice_pages
 from membership.home_pages import home
@@ -34,6 +55,7 @@ from membership.sign_in_pages import sign_in
 from membership.team_pages import invitations, team
 from operations import activity_api, csm_pages, events_api, offer_pages, offers_api, revenue_pages
 from operations import jobs as operations_jobs
+from operations import passage as operations_passage
 from operations.demo.cli import demo
 
 csrf = CSRFProtect()
@@ -56,7 +78,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     db.init_app(app)
     csrf.init_app(app)
     Bootstrap5(app)
-    for part in (logging, i18n, formats, charts, navigation, security_headers, errors):
+    for part in (logging, i18n, formats, charts, navigation, security_headers, errors, clock):
         part.init_app(app)
     _register(app)
     access.verify_all(app)
@@ -106,6 +128,8 @@ def _register(app: Flask) -> None:
         outbox.subscribe(topic, subscriber)
     for seconds, job in EVERY:
         schedule.every(app, seconds, job)
+    for step in STEPS:
+        passage.add(app, step)
 
 
 # Add a line here for what a room offers.
@@ -141,6 +165,7 @@ APIS = [
     offers_api.blp,
     store_api.blp,
     revenue_pages.blp,
+    clock_api.blp,
 ]
 COMMANDS: list[click.Command] = [
     demo,
@@ -148,6 +173,7 @@ COMMANDS: list[click.Command] = [
     membership_cli.users_group,
     billing_cli.ledger,
     store_cli,
+    clock_group,
 ]
 SUBSCRIPTIONS: list[tuple[str, outbox.Subscriber]] = [
     (reviews.TOPIC, reviews.recount),
@@ -161,4 +187,11 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (3600, operations_jobs.refresh_activity),
     (3600, operations_jobs.expire_offers),
     (86_400, operations_jobs.find_routines),
+    (15, clock_jobs.go_on),
+]
+# What time brings about, in the order of one instant, where a demo's clock is moved (core/passage.py).
+STEPS: list[passage.Step] = [
+    billing_passage.EXPIRY,
+    billing_passage.RENEWALS,
+    operations_passage.OFFERS,
 ]

@@ -1,6 +1,7 @@
 """The scheduler's renewal run."""
 
 import time
+from datetime import datetime
 
 from billing import renewals
 from billing.renewals import RunResult
@@ -10,9 +11,9 @@ from core.db import SYSTEM, transaction
 PAUSE_S = 0.05
 
 
-def renew_due_subscriptions() -> RunResult:
-    """Renew everything that is due now, a transaction a batch. Any number of runs may be under way; killed anywhere, the next one goes on."""
-    at, total = now(), RunResult()
+def renew_due_subscriptions(at: datetime | None = None) -> RunResult:
+    """Renew everything that is due now (or at `at`), a transaction a batch. Any number of runs may be under way; killed anywhere, the next one goes on."""
+    at, total = at or now(), RunResult()
     while True:
         with transaction(SYSTEM):
             batch = renewals.renew_due(at)

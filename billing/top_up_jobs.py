@@ -11,7 +11,7 @@ from flask import current_app
 from billing import payment_methods, stripe_events, stripe_gateway, top_ups
 from billing.models import PaymentMethod, TopUp
 from billing.stripe_gateway import Outcome, StripeUnreachable
-from core.clock import now
+from core.clock import now, real_instant
 from core.db import SYSTEM, transaction
 from core.settings import Settings
 
@@ -102,7 +102,7 @@ def check_one(top_up: TopUp, *, at: datetime) -> None:
     else:
         with transaction(SYSTEM):
             customer = payment_methods.customer_of(top_up.member_id)
-        outcome = stripe_gateway.find(top_up.member_id, top_up.id, customer, top_up.created_at)
+        outcome = stripe_gateway.find(top_up.member_id, top_up.id, customer, real_instant(top_up.created_at))
     if outcome is None and at - top_up.created_at < FORGET_AFTER:
         pay(top_up.member_id, top_up.id)
     elif outcome is None or outcome.state == "declined":

@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Session, registry
 
 from core.actor import SYSTEM, Actor
 
-__all__ = ["SYSTEM", "Base", "act_as", "db", "member_call", "transaction"]
+__all__ = ["SYSTEM", "Base", "act_as", "db", "forget_member_engine", "member_call", "transaction"]
 
 
 _NAMES = {
@@ -98,6 +98,13 @@ def _execute(statement: str, parameters: Sequence[Any]) -> list[Any]:
         raise ConnectionLost from error
     finally:
         fairy.close()
+
+
+def forget_member_engine() -> None:
+    """Leave the connections of `member_call` to the process that opened them: to be called in a forked one."""
+    engine: Engine | None = current_app.extensions.pop("member_engine", None)
+    if engine is not None:
+        engine.dispose(close=False)
 
 
 def _member_engine() -> Engine:

@@ -13,7 +13,7 @@ from rq.cron import CronScheduler
 from rq.job import Job
 
 from core import logging, schedule
-from core.db import db
+from core.db import db, forget_member_engine
 from core.settings import Settings
 
 QUEUES = ("urgent", "default", "bulk")  # a worker empties the left one first
@@ -52,6 +52,7 @@ class AppWorker(Worker):
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         """Begin a forked job: connections of the parent are not ours to use."""
         db.engine.dispose(close=False)
+        forget_member_engine()
         current_app.extensions.pop("redis", None)
         super().main_work_horse(job, queue)
 

@@ -10,13 +10,14 @@ import re
 import sys
 import time
 import uuid
-from datetime import UTC, datetime
 from functools import partial
 from typing import TextIO
 
 import click
 import structlog
 from flask import Flask, Response, g, request, request_started
+
+from core import clock
 
 REQUEST_ID = "X-Request-ID"
 _SANE = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -96,7 +97,7 @@ def _request_line(out: TextIO, method: str, path: str, status: int, took_ms: flo
     """One line as structlog makes them, made by hand: its processors cost a third of a small request."""
     line = structlog.contextvars.get_contextvars() | {
         "event": "request", "method": method, "path": path, "status": status, "took_ms": took_ms,
-        "level": "info", "logger": "backoffice", "timestamp": datetime.now(UTC).isoformat(),
+        "level": "info", "logger": "backoffice", "timestamp": clock.real_now().isoformat(),
     }  # fmt: skip
     out.write(_encode(line) + "\n")
     out.flush()

@@ -53,6 +53,7 @@ NAVIGATION: dict[str, list[NavItem]] = {
         NavItem("operator.list_api_keys", _l("API keys"), "key"),
         NavItem("operator.list_audit", _l("Audit"), "ledger"),
         NavItem("operator.status", _l("Status"), "chart"),
+        NavItem("operator.show_clock", _l("Clock"), "clock"),
     ],
     "publisher": [NavItem("publisher.list_listings", _l("My listings"), "store")],
 }

@@ -55,6 +55,7 @@ class Settings:
     past_due_grace_days: int = 14  # unpaid for longer: the subscription ends
     offer_days: int = 30
     event_batch_max: int = 5_000
+    clock_days_max: int = 3_660  # how far a demo's clock moves at a time
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":

@@ -14,7 +14,7 @@ from core.access import MEMBERS, requires
 from core.actor import ROLES, SYSTEM, actor
 from core.db import transaction
 from core.errors import AppError
-from membership import authentication, notices, sessions, users
+from membership import notices, sessions, users
 from membership.models import User
 from membership.schemas import NewPasswordForm
 
@@ -39,7 +39,7 @@ def change_password() -> ResponseReturnValue:
         form = NewPasswordForm().load(request.form)
         with transaction(SYSTEM):
             users.change_password(acting.user_id, form["present"], form["password"])
-            sessions.revoke_all(acting.user_id, at=authentication.wall_now(), but=acting.session_id)
+            sessions.revoke_all(acting.user_id, at=clock.real_now(), but=acting.session_id)
     except ValidationError as error:
         return _render_settings(error.messages_dict), 422
     except AppError as error:
@@ -55,7 +55,7 @@ def list_sessions() -> ResponseReturnValue:
     acting = actor()
     assert acting.user_id is not None, "pages are for people"
     with transaction(SYSTEM):
-        running = sessions.list_open(acting.user_id, at=authentication.wall_now())
+        running = sessions.list_open(acting.user_id, at=clock.real_now())
     return render_template("account/sessions.html", running=running, describe=describe)
 
 
@@ -66,7 +66,7 @@ def revoke_session(session_id: uuid.UUID) -> ResponseReturnValue:
     acting = actor()
     assert acting.user_id is not None, "pages are for people"
     with transaction(SYSTEM):
-        sessions.revoke(acting.user_id, session_id, at=authentication.wall_now())
+        sessions.revoke(acting.user_id, session_id, at=clock.real_now())
     flash(_("That browser is signed out."), "success")
     return redirect(url_for("account.list_sessions"), 303)
 

@@ -1,13 +1,13 @@
 """Who is calling: a machine by its bearer key under /api, a person by the session cookie on pages. Nothing else counts."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from flask import Flask, Request, current_app, g, request, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from core import access
+from core import access, clock
 from core.actor import ANONYMOUS, SYSTEM, set_actor
 from core.db import transaction
 from core.errors import Unauthenticated
@@ -57,11 +57,6 @@ def end() -> None:
     session.clear()
 
 
-def wall_now() -> datetime:
-    """Sessions live in real time, whatever the business clock says."""
-    return datetime.now(UTC)
-
-
 def _identify() -> None:
     set_actor(ANONYMOUS)  # whoever called before under the same context is forgotten
     endpoint = request.endpoint or ""
@@ -96,7 +91,7 @@ def _by_key() -> None:
 
 
 def _by_session(token: str) -> None:
-    at = wall_now()
+    at = clock.real_now()  # sessions live in real time, whatever the product's clock shows
     days = current_app.extensions["settings"].session_days
     with transaction(SYSTEM):
         found = sessions.identify(token, at=at)

@@ -8,6 +8,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
+from core import clock
 from core.access import public
 from core.actor import SYSTEM, actor
 from core.db import transaction
@@ -75,9 +76,7 @@ def create_session() -> ResponseReturnValue:
     try:
         form = SignInForm().load(request.form)
         with transaction(SYSTEM):
-            token, user = sessions.sign_in(
-                form["email"], form["password"], request.user_agent.string, at=authentication.wall_now(), days=_settings().session_days
-            )
+            token, user = sessions.sign_in(form["email"], form["password"], request.user_agent.string, at=clock.real_now(), days=_settings().session_days)
     except ValidationError as error:
         return render_template("account/sign_in.html", form=request.form, errors=error.messages), 422
     except AppError as error:
@@ -93,7 +92,7 @@ def sign_out() -> ResponseReturnValue:
     acting = actor()
     if acting.user_id and acting.session_id:
         with transaction(SYSTEM):
-            sessions.revoke(acting.user_id, acting.session_id, at=authentication.wall_now())
+            sessions.revoke(acting.user_id, acting.session_id, at=clock.real_now())
     authentication.end()
     flash(_("You are signed out."), "success")
     return redirect(url_for("sign_in.show_sign_in"), 303)

@@ -141,7 +141,7 @@ def accept(token: str) -> ResponseReturnValue:
             raise Invalid(_("The two passwords differ."), field="again")
         with transaction(SYSTEM):
             user = users.accept(token, form["password"])
-            secret = sessions.open_session(user.id, request.user_agent.string, at=authentication.wall_now(), days=settings.session_days)
+            secret = sessions.open_session(user.id, request.user_agent.string, at=clock.real_now(), days=settings.session_days)
     except (ValidationError, Invalid) as error:
         with transaction(SYSTEM):
             user, member = users.find_invited(token)

@@ -6,6 +6,7 @@ from sqlalchemy import create_engine, pool, text
 import billing.hold_models
 import billing.models  # noqa: F401 (all models are imported so that `alembic check` sees every table)
 import core.audit
+import core.clock_moves
 import core.outbox  # noqa: F401
 import marketplace.models  # noqa: F401
 import membership.models

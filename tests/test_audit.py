@@ -106,6 +106,8 @@ ACTIONS = {
     "csm.create_offer": Action("csm", "offer.send", a_member, an_offer_form),
     "csm.create_withdrawal": Action("csm", "offer.withdraw", an_offer, empty),
     "offers_api.create_offer": Action("operator", "offer.send", a_member, an_offer_form),
+    "operator.move_clock": Action("operator", "clock.advance", nothing, lambda _ids: {"days": 1}),
+    "clock_api.move_clock": Action("operator", "clock.advance", nothing, lambda _ids: {"days": 1}),
 }
 
 
@@ -147,7 +149,7 @@ def test_it_leaves_an_entry_that_names_its_maker(app: Flask, endpoint: str) -> N
         user = make_user(action.role, name="Somebody of ours")
         answer = signed_in(app, user).open(address, method=staff_changes(app)[endpoint], data=action.sent(ids))
         name = user.name
-    assert answer.status_code in (200, 201, 302, 303), answer.text
+    assert answer.status_code in (200, 201, 202, 302, 303), answer.text
     with transaction(SYSTEM) as session:
         entries = session.scalars(select(AuditEntry).where(AuditEntry.id.not_in(known))).all()
     assert [(one.action, one.actor_role, one.actor_name) for one in entries] == [(action.entry, action.role, name)]

@@ -87,6 +87,7 @@ PAGES = [
     Page("operator.list_api_keys", "operator", "/operator/api-keys"),
     Page("operator.list_audit", "operator", "/operator/audit"),
     Page("operator.status", "operator", "/operator/status"),
+    Page("operator.show_clock", "operator", "/operator/clock"),
 ]
 NO_PAGE = {
     "static": "a file",
@@ -100,6 +101,7 @@ NO_PAGE = {
     "finance.export_statement": "a file",
     "wallet.export_own_statement": "a file",
     "wallet.show_top_up_status": "JSON that the receipt asks for",
+    "operator.show_clock_progress": "JSON that the page of the clock asks for",
     "wallet.new_card": "asks Stripe for a set-up each time; test_top_ups_browser and test_loop look at it",
 }
 EMPTY_PATHS = ["/store", "/apps", "/wallet", "/wallet/cards", "/wallet/top-ups/new", "/wallet/statement", "/subscriptions", "/team", "/offers/", "/notices"]
@@ -108,7 +110,7 @@ STAFF_PATHS = {
     "csm": ["/csm/", "/csm/members", "/csm/offers", "/csm/revenue"],
     "reviewer": ["/review"],
     "publisher": ["/publisher"],
-    "operator": ["/operator/members", "/operator/api-keys", "/operator/audit", "/operator/status"],
+    "operator": ["/operator/members", "/operator/api-keys", "/operator/audit", "/operator/status", "/operator/clock"],
 }
 MEMBER = "(select id from member where number = 'M00001')"
 
