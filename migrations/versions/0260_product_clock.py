@@ -1,6 +1,6 @@
 """The movable clock of a demo: how far product time runs ahead of real time
 
-Revision: 0260, after 0230
+Revision: 0260, after 0210
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0260"
-down_revision = "0230"
+down_revision = "0210"
 branch_labels = None
 depends_on = None
 
