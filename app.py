@@ -8,7 +8,21 @@ from flask import Flask
 from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFProtect
 
-from billing import bank_pages, card_pages, finance_api, finance_pages, renewal_jobs, statement_pages, subscription_api, top_up_jobs, top_up_pages, wallet_api  # noqa: F401 (pages add their routes when imported)
+from billing import (  # noqa: F401 (pages add their routes when imported)
+    auto_top_up_api,
+    auto_top_up_pages,
+    bank_pages,
+    card_pages,
+    finance_api,
+    finance_pages,
+    renewal_jobs,
+    statement_pages,
+    subscription_api,
+    top_up_jobs,
+    top_up_pages,
+    wallet_api,
+    wallet_jobs,
+)
 from billing import cli as billing_cli
 from billing import passage as billing_passage
 from billing.finance_blueprint import finance
@@ -182,6 +196,8 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (5, outbox.deliver_waiting),
     (top_up_jobs.SWEEP_EVERY_S, top_up_jobs.process_waiting),
     (top_up_jobs.SWEEP_EVERY_S, top_up_jobs.check_pending),
+    (wallet_jobs.AUTO_TOP_UP_EVERY_S, wallet_jobs.top_up_low_wallets),
+    (wallet_jobs.WARN_EVERY_S, wallet_jobs.warn_of_low_balances),
     (60, operations_jobs.refresh_usage),
     (60, renewal_jobs.renew_due_subscriptions),
     (3600, operations_jobs.refresh_activity),

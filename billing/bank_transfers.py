@@ -81,8 +81,8 @@ def confirm(member_id: uuid.UUID, top_up_id: uuid.UUID, received_minor: int, ban
 def promise_for(top_up: TopUp, received_minor: int) -> Promise:
     """The bonus that was promised; for another amount, what that amount earned on the day it was announced."""
     if received_minor == top_up.amount_minor:
-        return Promise(top_up.bonus_minor, top_up.bonus_days)
-    return top_up_offers.best(top_up.currency, received_minor, at=top_up.created_at)
+        return top_ups.promise_of(top_up)
+    return top_up_offers.promised_for(top_up, received_minor)
 
 
 def _refuse_known(bank_transaction: str) -> None:

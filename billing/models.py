@@ -171,6 +171,9 @@ class TopUp(Base):
     amount_minor: Mapped[int]
     bonus_minor: Mapped[int]  # promised by the offer in force when it was started
     bonus_days: Mapped[int | None]  # how long that bonus lives once it is there
+    bonus_priority: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    offer_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("top_up_offer.id"))  # whose promise it is
+    auto_number: Mapped[int | None]  # the member's n-th automatic one; None: somebody asked for it
     method: Mapped[str]  # card | bank_transfer
     state: Mapped[str]  # pending | settled | failed | cancelled
     failure: Mapped[str | None]  # a reason in words a customer understands
@@ -192,20 +195,11 @@ class TopUp(Base):
         Index("top_up_payment_intent_idx", "stripe_payment_intent", unique=True),
         Index("top_up_bank_transaction_idx", "bank_transaction", unique=True),
         Index(None, "id"),
+        Index("top_up_auto_idx", "member_id", "auto_number", unique=True, postgresql_where=text("auto_number is not null")),
+        # However many purchases call for it: one at a time on its way.
+        Index("top_up_auto_pending_idx", "member_id", unique=True, postgresql_where=text("auto_number is not null and state = 'pending'")),
+        Index("top_up_offer_idx", "offer_id", postgresql_where=text("offer_id is not null")),
     )
-
-
-class TopUpOffer(Base):
-    """A campaign like “charge 1,000, get 100 free”: the best tier in force at the amount applies."""
-
-    __tablename__ = "top_up_offer"
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    currency: Mapped[str]
-    from_minor: Mapped[int]
-    bonus_minor: Mapped[int]
-    bonus_days: Mapped[int]  # how long the bonus lives
-    starts_at: Mapped[datetime]
-    ends_at: Mapped[datetime | None]
 
 
 class BankAccount(Base):

@@ -47,7 +47,7 @@ def _form(form: Mapping[str, Any], *, errors: Mapping[str, Any] | None = None, s
     settings: Settings = current_app.extensions["settings"]
     with transaction(acting) as session:
         member = session.get_one(Member, acting.member)
-        tiers = top_up_offers.in_force(member.currency, at=at)
+        tiers = top_up_offers.in_force(member.currency, at=at, member_id=member.id)
         cards = payment_methods.list_cards(member.id)
         bank = top_ups.bank_account(member.entity_id, member.currency)
         chosen = _typed(form.get("amount"))
@@ -126,7 +126,7 @@ def show_top_up(top_up_id: uuid.UUID) -> ResponseReturnValue:
         return render_template(
             "account/top_up.html",
             top_up=top_up,
-            promise=top_up_offers.Promise(top_up.bonus_minor, top_up.bonus_days),
+            promise=top_ups.promise_of(top_up),
             card=card,
             member=member,
             at=at,

@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 
 from flask import current_app
 from flask_babel import gettext as _
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing import payment_methods, renewals, top_up_offers, wallets
 from billing.accounts import Account
-from billing.models import BankAccount, TopUp
+from billing.models import BankAccount, PaymentMethod, TopUp
+from billing.top_up_models import AutoTopUp
 from billing.top_up_offers import Promise
 from core import outbox
 from core.db import db
@@ -25,6 +26,7 @@ from membership import notices
 from membership.models import Member
 
 Move = tuple[Account, Account, int]
+_ONE_AT_A_TIME = text("select pg_advisory_xact_lock(hashtextextended('top_up:' || :member, 0))")
 
 
 class AmountOutOfRange(Invalid):
@@ -48,6 +50,7 @@ class Wanted:
     method: str  # card | bank_transfer
     currency: str | None = None  # None: the member's own
     payment_method_id: uuid.UUID | None = None  # None: the default card
+    auto_number: int | None = None  # the wallet asked for it by itself, for the n-th time
 
 
 def start(member_id: uuid.UUID, wanted: Wanted, *, at: datetime, created_by: uuid.UUID | None) -> tuple[TopUp, bool]:
@@ -63,7 +66,8 @@ def start(member_id: uuid.UUID, wanted: Wanted, *, at: datetime, created_by: uui
     if first := db.session.get(TopUp, (member_id, wanted.id)):
         return _replayed(first, content), False
     card_id = _check(member, wanted)
-    promise = top_up_offers.best(member.currency, wanted.amount_minor, at=at)
+    db.session.execute(_ONE_AT_A_TIME, {"member": str(member_id)})  # two first top-ups at once: only one is the first
+    promise = top_up_offers.best(member.currency, wanted.amount_minor, at=at, member_id=member_id)
     made = db.session.execute(
         insert(TopUp)
         .values(
@@ -74,6 +78,9 @@ def start(member_id: uuid.UUID, wanted: Wanted, *, at: datetime, created_by: uui
             amount_minor=wanted.amount_minor,
             bonus_minor=promise.bonus_minor,
             bonus_days=promise.bonus_days,
+            bonus_priority=promise.priority,
+            offer_id=promise.offer_id,
+            auto_number=wanted.auto_number,
             method=wanted.method,
             state="pending",
             payment_method_id=card_id,
@@ -95,18 +102,28 @@ def _replayed(first: TopUp, content: bytes) -> TopUp:
 
 
 def _check(member: Member, wanted: Wanted) -> uuid.UUID | None:
-    settings: Settings = current_app.extensions["settings"]
-    least, most = settings.top_up_min_minor, settings.top_up_max_minor
     if (wanted.currency or member.currency) != member.currency:
         raise Invalid(_("Your wallet is in %(currency)s.", currency=member.currency), field="currency")
-    if not least <= wanted.amount_minor <= most:
-        words = _("Choose an amount from %(least)s to %(most)s.", least=money(least, member.currency), most=money(most, member.currency))
-        raise AmountOutOfRange(words, field="amount_minor")
+    _check_amount(member, wanted.amount_minor)
     if wanted.method == "card":
         return payment_methods.chosen(member.id, wanted.payment_method_id).id
     if bank_account(member.entity_id, member.currency) is None:
         raise NoBankAccount(_("Bank transfers are not possible at the moment."), field="method")
     return None
+
+
+def _check_amount(member: Member, amount_minor: int) -> None:
+    settings: Settings = current_app.extensions["settings"]
+    least, most = settings.top_up_min_minor, settings.top_up_max_minor
+    if not least <= amount_minor <= most:
+        words = _("Choose an amount from %(least)s to %(most)s.", least=money(least, member.currency), most=money(most, member.currency))
+        raise AmountOutOfRange(words, field="amount_minor")
+
+
+def check_card(member: Member, amount_minor: int, card_id: uuid.UUID | None) -> PaymentMethod:
+    """The card that a top-up of this amount would charge. Raises AmountOutOfRange, NotFound."""
+    _check_amount(member, amount_minor)
+    return payment_methods.chosen(member.id, card_id)
 
 
 def bank_account(entity_id: uuid.UUID, currency: str) -> BankAccount | None:
@@ -148,8 +165,13 @@ def settle(member_id: uuid.UUID, top_up_id: uuid.UUID, *, at: datetime, fee_mino
         return False
     top_up.stripe_payment_intent = intent_id or top_up.stripe_payment_intent
     fee: tuple[Move, ...] = ((Account.PAYMENT_FEES, Account.STRIPE_CLEARING, fee_minor),) if fee_minor else ()
-    arrived(top_up, top_up.amount_minor, Promise(top_up.bonus_minor, top_up.bonus_days), at=at, source=Account.STRIPE_CLEARING, moves=fee)
+    arrived(top_up, top_up.amount_minor, promise_of(top_up), at=at, source=Account.STRIPE_CLEARING, moves=fee)
     return True
+
+
+def promise_of(top_up: TopUp) -> Promise:
+    """What a top-up was promised when it was started."""
+    return Promise(top_up.bonus_minor, top_up.bonus_days, top_up.bonus_priority, top_up.offer_id)
 
 
 def arrived(top_up: TopUp, paid_minor: int, promise: Promise, *, at: datetime, source: Account, moves: tuple[Move, ...] = ()) -> None:
@@ -166,12 +188,13 @@ def arrived(top_up: TopUp, paid_minor: int, promise: Promise, *, at: datetime, s
             promise.bonus_minor,
             source,
             bonus_expires_at=promise.expires_at(at),
+            priority=promise.priority,
             moves=moves,
             memo=top_up.bank_reference,
         )
     )
     top_up.state, top_up.settled_at, top_up.failure = "settled", at, None
-    top_up.bonus_minor, top_up.bonus_days = promise.bonus_minor, promise.bonus_days
+    top_up.bonus_minor, top_up.bonus_days, top_up.offer_id = promise.bonus_minor, promise.bonus_days, promise.offer_id
     db.session.flush()
     details = {
         "top_up_id": str(top_up.id), "amount_minor": paid_minor, "bonus_minor": promise.bonus_minor,
@@ -190,6 +213,8 @@ def fail(member_id: uuid.UUID, top_up_id: uuid.UUID, reason: str, *, at: datetim
         return False
     top_up.state, top_up.failure = "failed", reason
     top_up.stripe_payment_intent = top_up.stripe_payment_intent or intent_id
+    if top_up.auto_number is not None:  # whether it is tried again, and when, is judged at once
+        db.session.execute(update(AutoTopUp).where(AutoTopUp.member_id == member_id).values(next_at=at))
     details = {"top_up_id": str(top_up.id), "amount_minor": top_up.amount_minor, "currency": top_up.currency, "reason": reason}
     notices.tell(member_id, "top_up_failed", details, at=at, key=f"top_up_failed:{top_up.id}")
     return True

@@ -33,7 +33,7 @@ def show_wallet() -> ResponseReturnValue:
             entries=page,
             receipts=wallet_entries.receipts_among(member.id, page.items),
             kinds=wallet_entries.KINDS,
-            tiers=top_up_offers.in_force(member.currency, at=at),
+            tiers=top_up_offers.in_force(member.currency, at=at, member_id=member.id),
             card=next(iter(payment_methods.list_cards(member.id)), None),
             may_pay=acting.role in MAY_PAY,
         )

@@ -19,7 +19,7 @@ from core.errors import Invalid, NotFound
 from core.ids import new_id
 from membership.models import ApiKey, Member
 
-ROLES = ("buyer", "viewer", "operator", "finance", "csm")
+ROLES = ("owner", "buyer", "viewer", "operator", "finance", "csm")
 PREFIX_LENGTH = 11  # "jb_" and eight characters: enough to recognise, useless to guess the rest
 TTL_S = 5.0  # how long a process remembers a key, so how late a revocation may take effect (decision 0006)
 REMEMBERED_MOST = 20_000

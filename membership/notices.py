@@ -81,6 +81,17 @@ class _Facts:
         return str(self.details.get(name) or formats.MISSING)
 
 
+def _stopped(f: _Facts) -> str:
+    reason, words = f.details.get("reason"), {"failures": f.text("failures"), "amount": f.money()}
+    if reason == "no_card":
+        said = _("Automatic top-up has stopped, because its card was removed. Choose another card to switch it on again.")
+    elif reason == "refused":
+        said = _("Automatic top-up has stopped, because its amount is no longer allowed. Choose another amount to switch it on again.")
+    else:
+        said = _("Automatic top-up has stopped after %(failures)s failed charges of %(amount)s in a row. Check the card, then switch it on again.", **words)
+    return str(said)
+
+
 SENTENCES: dict[str, Callable[[_Facts], str]] = {
     "subscription_past_due": lambda f: _(
         "The renewal of %(name)s costs %(amount)s, and the wallet lacks %(missing)s. Your next top-up pays it; please top up by %(day)s.",
@@ -99,6 +110,17 @@ SENTENCES: dict[str, Callable[[_Facts], str]] = {
         else _("Your top-up of %(amount)s has arrived.", amount=f.money())
     ),
     "top_up_failed": lambda f: _("Your top-up of %(amount)s did not go through: %(reason)s", amount=f.money(), reason=f.text("reason")),
+    "auto_top_up_stopped": _stopped,
+    "auto_top_up_capped": lambda f: _(
+        "Available money is below your threshold, but automatic top-ups have reached their %(cap)s for this month. They go on from %(day)s.",
+        cap=f.money("cap_minor"),
+        day=f.day("until"),
+    ),
+    "balance_low": lambda f: _(
+        "%(available)s is available in the wallet, less than the %(threshold)s below which you want to be told.",
+        available=f.money("available_minor"),
+        threshold=f.money("threshold_minor"),
+    ),
     "offer_received": lambda f: _("%(csm)s recommends %(name)s to you.", csm=f.text("csm"), name=f.name()),
     "seats_changed": lambda f: _("%(name)s now has %(seats)s seats.", name=f.name(), seats=f.text("seats")),
     "edition_changed": lambda f: _("You now have the %(edition)s edition of %(name)s.", edition=f.name("edition"), name=f.name()),

@@ -5,6 +5,7 @@ from sqlalchemy import create_engine, pool, text
 
 import billing.hold_models
 import billing.models  # noqa: F401 (all models are imported so that `alembic check` sees every table)
+import billing.top_up_models
 import core.audit
 import core.clock_moves
 import core.outbox  # noqa: F401

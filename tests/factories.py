@@ -4,6 +4,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 from billing import wallets
+from billing.top_up_models import TopUpOffer, TopUpTier
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
 from membership.models import LegalEntity, Member, User
@@ -72,3 +73,14 @@ def make_user(role: str, member: Member | None = None, *, name: str = "", publis
     with transaction(SYSTEM) as session:
         session.add(user)
     return user
+
+
+def make_top_up_offer(*tiers: tuple[int, int], starts_at: datetime, ends_at: datetime | None = None, **more: object) -> TopUpOffer:
+    """An offer of tiers (from, bonus) in minor units, whose bonus lives 90 days."""
+    values = {"name_zh": "开门红", "name_en": "Good start", "bonus_days": 90, "priority": 0, "first_only": False} | more
+    with transaction(SYSTEM) as session:
+        made = TopUpOffer(id=new_id(), currency="CNY", starts_at=starts_at, ends_at=ends_at, created_by=None, created_at=starts_at, **values)
+        session.add(made)
+        session.flush()
+        session.add_all(TopUpTier(offer_id=made.id, from_minor=from_minor, bonus_minor=bonus_minor) for from_minor, bonus_minor in tiers)
+    return made

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from billing.models import TopUpOffer
+from billing.top_up_models import TopUpOffer, TopUpTier
 from core.ids import derived
 from membership.models import Edition, EditionPrice, ProductLine
 
@@ -51,15 +51,12 @@ def sell(session: Session, since: datetime, currency: str) -> None:
                         seat_minor=seat * times // per,
                     )
                 )
-    for from_minor, bonus_minor in TOP_UP_OFFERS:
-        session.add(
-            TopUpOffer(
-                id=derived("demo", "top-up-offer", from_minor),
-                currency=currency,
-                from_minor=from_minor,
-                bonus_minor=bonus_minor,
-                bonus_days=BONUS_DAYS,
-                starts_at=since,
-                ends_at=None,
-            )
+    offer_id = derived("demo", "top-up-offer")
+    session.add(
+        TopUpOffer(
+            id=offer_id, name_zh="充得多送得多", name_en="The more you charge, the more you get", currency=currency, bonus_days=BONUS_DAYS, priority=0,
+            first_only=False, starts_at=since, ends_at=None, created_by=None, created_at=since,
         )
+    )  # fmt: skip
+    session.flush()
+    session.add_all(TopUpTier(offer_id=offer_id, from_minor=from_minor, bonus_minor=bonus_minor) for from_minor, bonus_minor in TOP_UP_OFFERS)

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from billing import bank_transfers, top_ups, wallets
 from billing.accounts import Account
-from billing.models import BankAccount, TopUp, TopUpOffer
+from billing.models import BankAccount, TopUp
 from core.audit import AuditEntry
 from core.clock import now
 from core.db import SYSTEM, transaction
@@ -17,7 +17,7 @@ from core.errors import Invalid, NotFound
 from core.ids import new_id
 from membership.models import Member, Notice
 from tests.billing.books import accounts, assert_books_hold
-from tests.factories import ENTITY, make_entity, make_member
+from tests.factories import ENTITY, make_entity, make_member, make_top_up_offer
 
 
 @pytest.fixture
@@ -26,18 +26,7 @@ def member(app: Flask) -> Member:
     make_entity()
     with transaction(SYSTEM) as session:
         session.add(BankAccount(entity_id=ENTITY, currency="CNY", holder="示例软件有限公司", bank="示例银行", number="6222", code="000"))
-        for from_minor, bonus in ((100_000, 10_000), (200_000, 30_000)):
-            session.add(
-                TopUpOffer(
-                    id=new_id(),
-                    currency="CNY",
-                    from_minor=from_minor,
-                    bonus_minor=bonus,
-                    bonus_days=90,
-                    starts_at=now() - timedelta(days=1),
-                    ends_at=now() + timedelta(days=1),
-                )
-            )
+    make_top_up_offer((100_000, 10_000), (200_000, 30_000), starts_at=now() - timedelta(days=1), ends_at=now() + timedelta(days=1))
     return make_member()
 
 

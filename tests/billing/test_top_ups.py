@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from billing import stripe_gateway, top_up_jobs, top_ups, wallets
 from billing.accounts import Account
-from billing.models import StripeEvent, TopUp, TopUpOffer
+from billing.models import StripeEvent, TopUp
 from billing.stripe_gateway import Outcome
 from core.clock import now
 from core.db import SYSTEM, transaction
@@ -25,7 +25,7 @@ from membership.models import Notice
 from tests.billing import subscription_world as world
 from tests.billing.books import accounts, assert_books_hold
 from tests.billing.conftest import Cardholder
-from tests.factories import make_member
+from tests.factories import make_member, make_top_up_offer
 
 Make = Callable[..., Cardholder]
 
@@ -44,17 +44,8 @@ def _make_old(top_up: TopUp, **age: int) -> None:
         session.execute(update(TopUp).where(TopUp.id == top_up.id).values(created_at=now() - timedelta(**age), checked_at=None))
 
 
-def _offer(from_minor: int, bonus_minor: int, days: int = 90) -> None:
-    with transaction(SYSTEM) as session:
-        session.add(
-            TopUpOffer(
-                id=new_id(), currency="CNY", from_minor=from_minor, bonus_minor=bonus_minor, bonus_days=days, starts_at=now() - timedelta(days=1), ends_at=None
-            )
-        )
-
-
 def test_the_signed_webhook_settles(webhook: str, cardholder: Make) -> None:
-    _offer(100_000, 10_000)
+    make_top_up_offer((100_000, 10_000), starts_at=now() - timedelta(days=1))
     holder = cardholder()
     top_up = holder.pay(100_000, now())
     assert (top_up.state, top_up.bonus_minor) == ("pending", 10_000)
@@ -253,7 +244,7 @@ def test_webhook_and_sweep_at_once_credit_once(no_webhook: Stripe, cardholder: M
 
 def test_the_fee_is_booked_with_the_money(no_webhook: Stripe, cardholder: Make) -> None:
     """books.md, move 1."""
-    _offer(100_000, 10_000)
+    make_top_up_offer((100_000, 10_000), starts_at=now() - timedelta(days=1))
     holder = cardholder()
     top_up = holder.start(100_000, now())
     with transaction(SYSTEM):
@@ -339,9 +330,9 @@ def test_what_cannot_be_asked_for(no_webhook: Stripe, cardholder: Make, app: Fla
 
 
 def test_the_best_tier_in_force_is_promised(no_webhook: Stripe, cardholder: Make) -> None:
-    _offer(1_000, 50)
-    _offer(5_000, 500, days=30)
-    _offer(50_000, 9_000)
+    make_top_up_offer((1_000, 50), starts_at=now() - timedelta(days=1))
+    make_top_up_offer((5_000, 500), starts_at=now() - timedelta(days=1), bonus_days=30)
+    make_top_up_offer((50_000, 9_000), starts_at=now() - timedelta(days=1))
     holder = cardholder()
     assert [(t.bonus_minor, t.bonus_days) for t in (holder.start(999, now()), holder.start(4_999, now()), holder.start(5_000, now()))] == [
         (0, None), (50, 90), (500, 30),

@@ -11,13 +11,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from billing import stripe_gateway, top_ups, wallets
-from billing.models import BankAccount, StripeEvent, TopUpOffer
+from billing.models import BankAccount, StripeEvent
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
 from membership.models import Member
 from tests.browser.checks import View, browser, check_page, new_context
-from tests.factories import ENTITY, make_member
+from tests.factories import ENTITY, make_member, make_top_up_offer
 from tests.sign_in import client_as
 
 pytestmark = pytest.mark.browser
@@ -33,16 +33,11 @@ def _cookies(client: FlaskClient, base: str) -> list[Any]:
 
 def _world() -> Member:
     member = make_member(name="晨光零售集团")
+    make_top_up_offer((100_000, 10_000), (500_000, 80_000), starts_at=now() - timedelta(days=1))
     with transaction(SYSTEM) as session:
         session.add(
             BankAccount(entity_id=ENTITY, currency="CNY", holder="示例软件有限公司", bank="示例银行上海分行", number="6222 0000 0000 0000", code="102290000000")
         )
-        for from_minor, bonus in ((100_000, 10_000), (500_000, 80_000)):
-            session.add(
-                TopUpOffer(
-                    id=new_id(), currency="CNY", from_minor=from_minor, bonus_minor=bonus, bonus_days=90, starts_at=now() - timedelta(days=1), ends_at=None
-                )
-            )
         session.add(
             StripeEvent(
                 id="evt_1Q2w3E4r5T6y", type="payment_intent.succeeded", payload={}, received_at=now(), processed_at=now(), error="paid 1 CNY, but 5000 asked"

@@ -13,14 +13,14 @@ from flask.testing import FlaskClient
 from sqlalchemy import event
 
 from billing import top_up_jobs, top_ups, wallets
-from billing.models import BankAccount, StripeEvent, TopUp, TopUpOffer
+from billing.models import BankAccount, StripeEvent, TopUp
 from core.clock import now
 from core.db import SYSTEM, db, transaction
 from core.embedded.stripe import Stripe
 from core.ids import new_id, request_hash
 from tests.billing.books import assert_books_hold
 from tests.billing.conftest import Cardholder
-from tests.factories import ENTITY, make_member
+from tests.factories import ENTITY, make_member, make_top_up_offer
 from tests.sign_in import bearer, client_as
 
 Make = Callable[..., Cardholder]
@@ -224,10 +224,7 @@ def test_the_bank_transfer_page_has_details_and_reference(app: Flask, bank: None
 
 
 def test_offers_are_shown_and_promised(app: Flask, bank: None) -> None:
-    with transaction(SYSTEM) as session:
-        session.add(
-            TopUpOffer(id=new_id(), currency="CNY", from_minor=100_000, bonus_minor=10_000, bonus_days=90, starts_at=now() - timedelta(days=1), ends_at=None)
-        )
+    make_top_up_offer((100_000, 10_000), starts_at=now() - timedelta(days=1))
     client = client_as(app, "owner", make_member())
     page = client.get("/wallet/top-ups/new?lang=en&amount_minor=100000").text
     assert "Top up ¥1,000.00, get ¥100.00" in page
