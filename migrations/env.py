@@ -4,8 +4,8 @@ from alembic import context
 from sqlalchemy import create_engine, pool, text
 
 import billing.hold_models
-import billing.models  # noqa: F401 (all models are imported so that `alembic check` sees every table)
-import billing.top_up_models
+import billing.models
+import billing.top_up_models  # noqa: F401 (all models are imported so that `alembic check` sees every table)
 import core.audit
 import core.clock_moves
 import core.outbox  # noqa: F401

@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0220"
-down_revision = "0210"
+down_revision = "0260"
 branch_labels = None
 depends_on = None
 
