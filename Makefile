@@ -16,10 +16,10 @@ help: ## show this list
 run: $(VENV)/.installed ## start everything on http://127.0.0.1:8000 (PORT=… for another port)
 	@exec $(BIN)/python -m core.supervisor --with-parent
 
-test: $(VENV)/.installed-dev $(VENV)/.browser ## all quick tests (ARGS=… goes to pytest)
+test: $(VENV)/.installed-dev $(VENV)/.browser $(VENV)/.sandbox ## all quick tests (ARGS=… goes to pytest)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
-test-long: $(VENV)/.installed-dev $(VENV)/.browser ## the tests that take longer (ARGS=… goes to pytest)
+test-long: $(VENV)/.installed-dev $(VENV)/.browser $(VENV)/.sandbox ## the tests that take longer (ARGS=… goes to pytest)
 	@$(BIN)/python -m pytest -m long -n 2 --dist loadgroup $(ARGS)
 
 check: $(VENV)/.installed-dev ## style, types and the direction of imports
@@ -60,6 +60,16 @@ $(VENV)/.browser: | $(VENV)/.installed-dev
 	  echo "Installing Chromium …"; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk >/dev/null; \
 	else echo "Installing Chromium …"; $(BIN)/playwright install chromium; fi
+	@touch $@
+
+# Bubblewrap, where it can be had; without it the sandbox's tests say that they are skipped and why.
+$(VENV)/.sandbox: | $(VENV)/.installed-dev
+	@if command -v bwrap >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  echo "Installing bubblewrap …"; \
+	  { apt-get install -y -qq --no-install-recommends bubblewrap || { apt-get update -qq && apt-get install -y -qq --no-install-recommends bubblewrap; }; } >/dev/null 2>&1 \
+	  || echo "bubblewrap cannot be installed: the sandbox's tests will be skipped"; \
+	else echo "bubblewrap is not installed: the sandbox's tests will be skipped"; fi
 	@touch $@
 
 clean-venv: ## forget the installed packages

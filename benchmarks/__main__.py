@@ -2,10 +2,10 @@
 
 import sys
 
-from benchmarks import pages, purchase
+from benchmarks import pages, purchase, sandbox
 from core.embedded.process import adopt_orphans
 
-ALL = {"purchase": purchase.measure, "pages": pages.measure}
+ALL = {"purchase": purchase.measure, "pages": pages.measure, "sandbox": sandbox.measure}
 
 
 def main() -> None:

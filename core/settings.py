@@ -59,6 +59,11 @@ class Settings:
     offer_days: int = 30
     event_batch_max: int = 5_000
     clock_days_max: int = 3_660  # how far a demo's clock moves at a time
+    sandbox_cpu_s: int = 20
+    sandbox_wall_s: int = 60
+    sandbox_memory_mb: int = 768
+    sandbox_scratch_mb: int = 96
+    sandbox_output_mb: int = 32
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":

@@ -12,6 +12,7 @@ A mapping is an object with `target` (what the records are, such as `lead`) and 
 - `required`: whether an empty cell rejects the row (default false). Without it an empty cell becomes null, untransformed.
 
 A row with an unusable cell is rejected whole, with every reason, so that it can be corrected and sent again.
+This file imports nothing of ours: it also runs inside the sandbox.
 """
 
 import csv
@@ -24,8 +25,6 @@ from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
-
-from core.errors import Invalid
 
 Value = str | int | float | bool | None
 
@@ -74,10 +73,12 @@ RULES_SCHEMA: dict[str, Any] = {
 }
 
 
-class MappingInvalid(Invalid):
-    """The rules are not a mapping, or name a column that the table does not have."""
+class MappingInvalid(ValueError):
+    """The rules are not a mapping, or name a column that the table does not have. `field` is where."""
 
-    code = "mapping_invalid"
+    def __init__(self, sentence: str, *, field: str = "") -> None:
+        super().__init__(sentence)
+        self.field = field
 
 
 @dataclass(frozen=True)
