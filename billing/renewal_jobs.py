@@ -1,24 +1,63 @@
 """The scheduler's renewal run."""
 
 import time
+import uuid
+from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
 from billing import renewals
-from billing.renewals import RunResult
+from billing.renewals import Run, RunResult
 from core.clock import now
-from core.db import SYSTEM, transaction
+from core.db import SYSTEM, db, transaction
+from core.ids import new_id
 
 PAUSE_S = 0.05
+PATIENCE = 40  # pauses in a row in which everything waits for another run: then that run, or the next one, does the rest
+_DUE_MEMBERS = text(
+    "select distinct member_id from (select s.member_id from subscription s where s.state in ('trialing', 'active', 'past_due') and s.next_attempt_at <= :at"
+    " order by s.next_attempt_at, s.member_id limit :most) due order by member_id"
+)
+_FINISH = text("update renewal_run set finished_at = :now where id = :run")
 
 
 def renew_due_subscriptions(at: datetime | None = None) -> RunResult:
     """Renew everything that is due now (or at `at`), a transaction a batch. Any number of runs may be under way; killed anywhere, the next one goes on."""
-    at, total = at or now(), RunResult()
-    while True:
-        with transaction(SYSTEM):
-            batch = renewals.renew_due(at)
+    started_at, total, waited = now(), RunResult(), 0
+    run = Run(new_id(), at or started_at, started_at)
+    while waited < PATIENCE:
+        batch = _batch(run, None)
         total += batch
         if not batch.examined:
-            return total
-        if not (batch.renewed or batch.past_due or batch.ended or batch.parked):  # all wait for what another run holds
+            break
+        waited = 0 if batch.settled else waited + 1
+        if waited:
             time.sleep(PAUSE_S)
+    if total.settled:
+        with transaction(SYSTEM) as session:
+            session.execute(_FINISH, {"now": now(), "run": run.id})
+    return total
+
+
+def _batch(run: Run, members: Sequence[uuid.UUID] | None) -> RunResult:
+    """One batch. Where the database refuses it, its halves, down to the one member that it refuses; that one is parked and the rest is renewed."""
+    try:
+        with transaction(SYSTEM):
+            return renewals.renew_due(run.at, run=run, members=members)
+    except OperationalError:  # the connection or a lock was lost: nothing is wrong with the batch
+        raise
+    except DBAPIError as error:
+        if members is not None and len(members) == 1:
+            with transaction(SYSTEM):
+                renewals.park(members[0], f"database: {type(error.orig).__name__}", at=run.at)
+            return RunResult(1, parked=1)
+        members = members or _due_members(run.at)
+        middle = len(members) // 2 or 1
+        return _batch(run, members[:middle]) + _batch(run, members[middle:])
+
+
+def _due_members(at: datetime) -> list[uuid.UUID]:
+    with transaction(SYSTEM):
+        return list(db.session.scalars(_DUE_MEMBERS, {"at": at, "most": renewals.batch_size()}))

@@ -1,100 +1,130 @@
-"""Renewals: due subscriptions are charged in batches of set-based SQL, with ids derived from what they pay for.
+"""Renewals: due subscriptions are charged in batches, each one call of the SQL function `renew_due` (migrations/sql/0241_renewal_run.sql).
 
 A batch is one transaction of the caller: killed anywhere, nothing of it has happened, and the next run does it again.
 """
 
-import json
 import uuid
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import structlog
 from flask import current_app
-from sqlalchemy import Row, TextClause, text
+from sqlalchemy import Result, Row, TextClause, text
 
 from billing import wallets
 from billing.models import SubscriptionCharge
-from billing.renewal_terms import NextTerm, next_term, outcome_rows
 from core.db import db
-from membership import motions, subscription_notices
-from membership.models import Subscription
+from core.ids import named
+from core.settings import Settings
+from membership.models import Notice, Subscription
 
-BATCH = 1_000
+OUTCOMES = ("renewed", "past_due", "suspended", "lapsed", "ended", "parked")
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What became of a batch. `examined` counts every due subscription it held; 0 means that none is left."""
+    """What became of a batch. `examined` counts every due subscription that it held; 0 means that none is left."""
 
     examined: int = 0
     renewed: int = 0
     past_due: int = 0
-    ended: int = 0
-    parked: int = 0  # could not be judged: logged, looked at again later
+    suspended: int = 0  # past due for so long that its entitlements are off
+    lapsed: int = 0  # unpaid for too long: ended
+    ended: int = 0  # cancelled
+    parked: int = 0  # could not be judged: nothing is charged until finance lets it go on
+
+    @property
+    def settled(self) -> int:
+        """How many were judged; the others wait for a run that holds an earlier one of the same wallet."""
+        return sum(getattr(self, name) for name in OUTCOMES)
 
     def __add__(self, other: "RunResult") -> "RunResult":
         return RunResult(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
 
-# `for no key update skip locked`: two runs share the work. A subscription whose member has an earlier one due that another
-# run holds must wait (`must_wait`), so that several subscriptions of one wallet are always served in order.
-_DUE = """
-with due as materialized (
-  select * from subscription s where s.state in ('trialing', 'active', 'past_due') and {which}
-  order by s.term_end, s.member_id, s.started_at, s.id limit :most for no key update skip locked
-)
-select d.*, e.timezone, tax_rate_at(e.id, d.term_end) as tax_rate_bp, c.id as charge_id, c.motion as charge_motion, c.due_at, p.base_minor, p.seat_minor,
-  q.base_minor as same_base_minor, q.seat_minor as same_seat_minor,
-  (select count(*) from app_user u where u.member_id = d.member_id and u.seat_subscription_id = d.id) as seats_taken,
-  l.name_zh || ' · ' || n.name_zh as name_zh, l.name_en || ' · ' || n.name_en as name_en,
-  exists (select from subscription x where x.member_id = d.member_id and x.state in ('trialing', 'active', 'past_due') and x.next_attempt_at <= :at
-    and (x.term_end, x.started_at, x.id) < (d.term_end, d.started_at, d.id) and x.id not in (select id from due y where y.member_id = d.member_id)) as must_wait
-from due d
-join member m on m.id = d.member_id join legal_entity e on e.id = m.entity_id
-join product_line l on l.code = d.product_line join edition n on n.product_line = d.product_line and n.rank = coalesce(d.next_rank, d.rank)
-left join subscription_charge c on c.member_id = d.member_id and c.subscription_id = d.id and c.state = 'unpaid' and c.term = d.term + 1
-left join lateral ({price} and v.rank = coalesce(d.next_rank, d.rank) order by v.valid_from desc limit 1) p on true
-left join lateral ({price} and v.rank = d.rank order by v.valid_from desc limit 1) q on true
-order by d.member_id, d.term_end, d.started_at, d.id
-"""
-_PRICE = (
-    "select v.base_minor, v.seat_minor from edition_price v where v.product_line = d.product_line and v.currency = d.currency"
-    " and v.period = d.period and v.valid_from <= d.term_end"
-)
-_DUE_NOW = text(_DUE.format(which="s.next_attempt_at <= :at", price=_PRICE))
-_DUE_OF_MEMBER = text(_DUE.format(which="s.member_id = :member and s.state = 'past_due'", price=_PRICE))
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one subscription; amounts in minor units, tax included. `fault`: why it was parked."""
 
-_UPDATE = text(
-    "update subscription s set state = r.state, term = r.term, rank = r.rank, seats = r.seats, next_rank = r.next_rank, next_seats = r.next_seats,"
-    " term_start = r.term_start, term_end = r.term_end, term_price_minor = r.term_price_minor, ended_at = r.ended_at,"
-    " next_attempt_at = r.next_attempt_at, failed_attempts = r.failed_attempts"
-    " from jsonb_to_recordset(cast(:rows as jsonb)) as r(member_id uuid, id uuid, state text, term bigint, rank bigint, seats bigint, next_rank bigint,"
-    " next_seats bigint, term_start timestamptz, term_end timestamptz, term_price_minor bigint, ended_at timestamptz, next_attempt_at timestamptz,"
-    " failed_attempts bigint) where s.member_id = r.member_id and s.id = r.id"
+    member_id: uuid.UUID
+    subscription_id: uuid.UUID
+    product_line: str
+    currency: str
+    term: int
+    outcome: str
+    amount_minor: int
+    tax_minor: int
+    missing_minor: int
+    charge_id: uuid.UUID | None
+    begins_at: datetime
+    ends_at: datetime
+    next_attempt_at: datetime | None
+    fault: str | None
+
+
+_CALL = "renew_due(:at, :most, cast(:members as uuid[]), :only_paid, :run, cast(:retry_days as bigint[]), :suspend_days, :end_days, :consumption_order)"
+_EACH = text(f"select * from {_CALL}")  # noqa: S608 (made of constants)
+_COUNTED = text(f"select outcome, currency, count(*) as n, sum(amount_minor)::bigint as amount_minor from {_CALL} group by 1, 2")  # noqa: S608
+_BEGIN_RUN = text(
+    "insert into renewal_run (id, at, started_at, batches) values (:run, :at, :started_at, 1) on conflict (id) do update set batches = renewal_run.batches + 1"
 )
-_CHARGES = text(
-    "insert into subscription_charge (member_id, id, subscription_id, motion, term, currency, amount_minor, tax_minor, service_from, service_until,"
-    " state, due_at, paid_at) select * from jsonb_to_recordset(cast(:rows as jsonb)) as r(member_id uuid, id uuid, subscription_id uuid, motion text,"
-    " term bigint, currency text, amount_minor bigint, tax_minor bigint, service_from timestamptz, service_until timestamptz, state text,"
-    " due_at timestamptz, paid_at timestamptz)"
-    " on conflict (member_id, id) do update set state = excluded.state, paid_at = excluded.paid_at, amount_minor = excluded.amount_minor,"
-    " tax_minor = excluded.tax_minor"
+_TOTAL = text(
+    "insert into renewal_run_total (run_id, currency, outcome, count, amount_minor) values (:run, :currency, :outcome, :n, :amount_minor)"
+    " on conflict (run_id, currency, outcome) do update set count = renewal_run_total.count + excluded.count,"
+    " amount_minor = renewal_run_total.amount_minor + excluded.amount_minor"
+)
+_PARK = text(
+    "update subscription s set next_attempt_at = null, parked_at = :at, parked_reason = :reason where (s.member_id, s.id) = ("
+    " select x.member_id, x.id from subscription x where x.member_id = :member and x.state in ('trialing', 'active', 'past_due') and x.next_attempt_at <= :at"
+    " order by x.term_end, x.started_at, x.id limit 1)"
 )
 
 
-def renew_due(at: datetime, limit: int = BATCH) -> RunResult:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the job: `at` is the instant it judges at, `started_at` when it began. It is written down with its first batch."""
+
+    id: uuid.UUID
+    at: datetime
+    started_at: datetime
+
+
+def batch_size() -> int:
+    """How many subscriptions a transaction renews."""
+    settings: Settings = current_app.extensions["settings"]
+    return settings.renewal_batch
+
+
+def charge_id(subscription_id: uuid.UUID, term: int) -> uuid.UUID:
+    """The id of the charge for a term: the same for every attempt, and the same that SQL makes."""
+    return named("renewal", subscription_id, term)
+
+
+def renew_due(at: datetime, limit: int | None = None, *, run: Run | None = None, members: Sequence[uuid.UUID] | None = None) -> RunResult:
     """Renew up to `limit` subscriptions that are due at `at`, within the caller's transaction; call it until `examined` is 0.
 
-    Paid: the next term begins where the old one ended. Cancelled: it ends. Too little money: past due, told once, tried
-    again until the days of grace are over; then it ends and the charge is void.
+    Paid: the next term begins where the old one ended. Cancelled: it ends. Too little money: past due, told once, tried again by the dunning
+    plan (dunning.py), then suspended, then it ends and the charge is void. What happened is added to the figures of the run.
     """
-    rows = db.session.execute(_DUE_NOW, {"at": at, "most": limit}).all()
-    counts = _settle([row for row in rows if not row.must_wait], at)
-    return RunResult(len(rows), **counts)
+    rows = _call(_COUNTED, at, limit, members, run).all()
+    judged = [row for row in rows if row.outcome != "waiting"]
+    if run is not None and judged:
+        db.session.execute(_BEGIN_RUN, {"run": run.id, "at": run.at, "started_at": run.started_at})
+        db.session.execute(_TOTAL, [{"run": run.id, **row._mapping} for row in judged])
+    counts = dict.fromkeys(OUTCOMES, 0)
+    for row in judged:
+        counts[row.outcome] += row.n
+    if counts["parked"]:
+        log.error("renewals parked", count=counts["parked"])
+    return RunResult(sum(row.n for row in rows), **counts)
+
+
+def renew_each(at: datetime, limit: int | None = None, *, members: Sequence[uuid.UUID] | None = None) -> list[Outcome]:
+    """The same, told one by one."""
+    return _outcomes(_call(_EACH, at, limit, members, None))
 
 
 def pay_unpaid(member_id: uuid.UUID, *, at: datetime) -> int:
@@ -103,48 +133,32 @@ def pay_unpaid(member_id: uuid.UUID, *, at: datetime) -> int:
     Called in the transaction that brought money. One that a renewal run holds right now is left to it: it waits for the
     wallet, and sees the money.
     """
-    rows = db.session.execute(_DUE_OF_MEMBER, {"at": at, "member": member_id, "most": BATCH}).all()
-    return _settle(rows, at, only_paid=True)["renewed"]
+    return len(_outcomes(_call(_EACH, at, None, [member_id], None, only_paid=True)))
 
 
-def _settle(rows: Sequence[Row[Any]], at: datetime, *, only_paid: bool = False) -> Counter[str]:
-    """Judge each row, charge what is to be charged in one call, and write everything down set by set."""
+def park(member_id: uuid.UUID, reason: str, *, at: datetime) -> None:
+    """Park the first due subscription of a member, whose renewal fails for a reason that the database alone knows."""
+    db.session.execute(_PARK, {"member": member_id, "reason": reason, "at": at})
+    log.error("renewal parked", member=str(member_id), reason=reason)
+
+
+def _outcomes(rows: Iterable[Row[Any]]) -> list[Outcome]:
+    return [Outcome(**row._mapping) for row in rows]
+
+
+def _call(
+    statement: TextClause, at: datetime, limit: int | None, members: Iterable[uuid.UUID] | None, run: Run | None, *, only_paid: bool = False
+) -> Result[Any]:
     db.session.flush()
-    settings = current_app.extensions["settings"]
-    coming = [next_term(row, at, timedelta(hours=settings.renewal_retry_hours), timedelta(days=settings.past_due_grace_days)) for row in rows]
-    statuses = _charge([one for one in coming if one.is_charged], at)
-    counts: Counter[str] = Counter(renewed=0, past_due=0, ended=0, parked=0)
-    subscriptions, charges, moved, told, withdrawn = [], [], [], [], []
-    for one in coming:
-        result = statuses.get((one.row.member_id, one.charge_id))
-        outcome = one.judge(result)
-        if only_paid and outcome != "renewed":
-            continue
-        if outcome == "parked":
-            log.error("renewal parked", subscription=str(one.row.id), status=result and result.status, has_price=one.has_price)
-        counts[outcome] += 1
-        written = outcome_rows(one, outcome, result, at)
-        subscriptions.append(written.subscription)
-        charges.extend(written.charges)
-        moved.extend(written.motions)
-        told.extend(written.notices)
-        withdrawn.extend(written.withdrawn)
-    _write(_UPDATE, subscriptions)
-    _write(_CHARGES, charges)
-    motions.record(moved)
-    subscription_notices.withdraw(withdrawn, at=at)
-    subscription_notices.tell_many(told)
-    for read in [known for known in db.session if isinstance(known, Subscription | SubscriptionCharge)]:
+    settings: Settings = current_app.extensions["settings"]
+    rows = db.session.execute(
+        statement,
+        {
+            "at": at, "most": limit or batch_size(), "members": None if members is None else list(map(str, members)), "only_paid": only_paid,
+            "run": run and run.id, "retry_days": list(settings.dunning_retry_days), "suspend_days": settings.dunning_suspend_days,
+            "end_days": settings.past_due_grace_days, "consumption_order": wallets.consumption_order(),
+        },
+    )  # fmt: skip
+    for read in [known for known in db.session if isinstance(known, Subscription | SubscriptionCharge | Notice)]:
         db.session.expire(read)  # what the session read of these rows is history
-    return counts
-
-
-def _charge(coming: Iterable[NextTerm], at: datetime) -> dict[tuple[uuid.UUID, uuid.UUID], wallets.ChargeResult]:
-    """One call for the whole batch, which is in member order, and within a member in the order of terms."""
-    requests = [one.charge_request(at) for one in coming]
-    return {(result.member_id, result.id): result for result in wallets.charge_many(requests)} if requests else {}
-
-
-def _write(statement: TextClause, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        db.session.execute(statement, {"rows": json.dumps(rows, default=str)})
+    return rows

@@ -123,11 +123,10 @@ def cancel(member_id: uuid.UUID, subscription_id: uuid.UUID, *, at: datetime) ->
     subscription.cancel_at_term_end = True
     rows = [motions.motion(subscription, "cancel", at, arr, arr)]
     if subscription.state == "past_due":
-        subscription.state, subscription.ended_at, subscription.next_attempt_at = "ended", at, None
+        subscription.state, subscription.ended_at, subscription.next_attempt_at, subscription.suspended_at = "ended", at, None, None
         rows.append(motions.motion(subscription, "lapse", at, arr, 0))
         _void(subscription)
-        key = subscription_notices.past_due_key(subscription_id, subscription.term + 1)
-        subscription_notices.withdraw([(member_id, subscription_notices.notice_id(member_id, key))], at=at)
+        subscription_notices.withdraw_unpaid(member_id, subscription_id, at=at)
     motions.record(rows)
     db.session.flush()
     return subscription

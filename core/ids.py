@@ -20,6 +20,11 @@ def derived(*parts: object) -> uuid.UUID:
     return uuid.uuid5(_NAMESPACE, "\x1f".join(str(part) for part in parts))
 
 
+def named(*parts: object) -> uuid.UUID:
+    """The same, for ids that SQL makes too (`named_id` of migrations/sql/0240_renewal_terms.sql): MD5, which PostgreSQL has without an extension."""
+    return uuid.UUID(hashlib.md5(":".join(str(part) for part in parts).encode(), usedforsecurity=False).hexdigest())
+
+
 def request_hash(route: str, **deciding: Any) -> bytes:
     """SHA-256 over everything that decides a request's outcome; stored with the id to tell a replay from a reuse."""
     canonical = json.dumps([route, deciding], sort_keys=True, separators=(",", ":"), default=str)

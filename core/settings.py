@@ -43,6 +43,7 @@ class Settings:
     demo: bool = False
     base_url: str = "http://127.0.0.1:8000"
     consumption_order: str = "bonus_first"  # which money a charge draws on first: one of CONSUMPTION_ORDERS
+    dunning_retry_days: tuple[int, ...] = (0, 1, 3, 7, 14)  # when an unpaid renewal is tried again, in days from the first attempt
 
     # Thresholds: each may be set by an environment variable of its name in capitals.
     session_days: int = 14
@@ -54,8 +55,12 @@ class Settings:
     auto_top_up_interval_minutes: int = 10  # the least time between two automatic top-ups of a member
     auto_top_up_retry_minutes: int = 60  # and after one that failed
     auto_top_up_max_failures: int = 3  # in a row: then it stops, until an owner switches it on again
-    renewal_retry_hours: int = 24
+    renewal_batch: int = 10_000  # subscriptions a transaction
+    dunning_suspend_days: int = 7  # unpaid for longer: what it entitles to is off; data is kept
     past_due_grace_days: int = 14  # unpaid for longer: the subscription ends
+    win_back_days: int = 7  # after such an end: the member is asked to come back
+    renewal_notice_days: int = 7  # a renewal is announced so long before it
+    price_change_notice_days: int = 30  # a price increase holds for a renewal only if it was announced so long before it
     offer_days: int = 30
     event_batch_max: int = 5_000
     clock_days_max: int = 3_660  # how far a demo's clock moves at a time
@@ -88,6 +93,7 @@ class Settings:
             var_dir=var_dir_of(environ),
             demo=read(environ, "BACKOFFICE_DEMO", flag, default=False),
             consumption_order=read(environ, "CONSUMPTION_ORDER", one_of(CONSUMPTION_ORDERS), default=CONSUMPTION_ORDERS[0]),
+            dunning_retry_days=read(environ, "DUNNING_RETRY_DAYS", days, default=(0, 1, 3, 7, 14)),
             base_url=read(environ, "BASE_URL", http_url, default=f"http://127.0.0.1:{port}"),
             **{name: read(environ, name.upper(), whole(0, 10**12), default=default) for name, default in THRESHOLDS.items()},
         )
@@ -133,6 +139,15 @@ def whole(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def days(text: str) -> tuple[int, ...]:
+    """A parser of rising numbers of days, like `0,1,3,7,14`."""
+    parts = [part.strip() for part in text.split(",")]
+    found = tuple(int(part) for part in parts if part.isascii() and part.isdigit() and int(part) <= 3650)
+    if len(found) != len(parts) or list(found) != sorted(set(found)):
+        raise ValueError(f"must be rising numbers of days, like 0,1,3,7,14, not {text!r}")
+    return found
 
 
 def one_of(choices: Sequence[str]) -> Callable[[str], str]:

@@ -32,7 +32,7 @@ def ranks_of(member_id: uuid.UUID) -> dict[str, int]:
     """The member's edition rank in each product line it has a running subscription of."""
     rows = db.session.execute(
         select(Subscription.product_line, func.max(Subscription.rank))
-        .where(Subscription.member_id == member_id, Subscription.state.in_(RUNNING))
+        .where(Subscription.member_id == member_id, Subscription.state.in_(RUNNING), Subscription.suspended_at.is_(None))
         .group_by(Subscription.product_line)
     )
     return {row[0]: row[1] for row in rows}

@@ -209,6 +209,11 @@ class Subscription(Base):
     paused_units: Mapped[int] = mapped_column(default=0, server_default="0")  # units between term_start and term_end that were paused and do not count
     next_attempt_at: Mapped[datetime | None]  # when the renewal job looks at it next
     failed_attempts: Mapped[int]
+    suspended_at: Mapped[datetime | None]  # past due for so long that its entitlements are off; data is kept
+    parked_at: Mapped[datetime | None]  # it cannot be judged, so it is not billed on …
+    parked_reason: Mapped[str | None]  # … for this reason, until finance lets it go on
+    priced_at: Mapped[datetime | None]  # the instant whose price list prices this term, where that is not its first one: an increase not announced in time
+    told_term: Mapped[int | None]  # the term whose end the member has been told of
     __table_args__ = (
         ForeignKeyConstraint(["product_line", "rank"], ["edition.product_line", "edition.rank"]),
         CheckConstraint("state in ('trialing', 'active', 'past_due', 'paused', 'ended')", name="state"),
@@ -219,6 +224,8 @@ class Subscription(Base):
         CheckConstraint("num_nulls(commitment_years, committed_until, price_locked_at) in (0, 3)", name="commitment"),
         CheckConstraint("state <> 'paused' or num_nulls(paused_at, resumes_at, units_left) = 0", name="paused"),
         CheckConstraint("proration_unit in ('day', 'second') and paused_units >= 0", name="proration"),
+        CheckConstraint("num_nulls(parked_at, parked_reason) in (0, 2) and (parked_at is null or next_attempt_at is null)", name="parked"),
+        CheckConstraint("suspended_at is null or state = 'past_due'", name="suspended"),
         Index("subscription_due_idx", "next_attempt_at", postgresql_where=text("state in ('trialing', 'active', 'past_due')")),
         Index("subscription_resumes_idx", "resumes_at", postgresql_where=text("state = 'paused'")),
         Index("subscription_running_idx", "member_id", "product_line", unique=True, postgresql_where=text("state <> 'ended'")),

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from core import formats
@@ -16,6 +16,17 @@ from core.ids import derived
 from membership.models import Notice
 
 Details = dict[str, Any]
+
+
+_RENEWED = text(
+    "select v.id, v.at, jsonb_build_object('name_zh', l.name_zh || ' · ' || e.name_zh, 'name_en', l.name_en || ' · ' || e.name_en,"
+    " 'amount_minor', v.amount_minor, 'currency', v.currency) as details"
+    " from subscription_motion v join subscription s on s.member_id = v.member_id and s.id = v.subscription_id"
+    " join product_line l on l.code = s.product_line join edition e on e.product_line = s.product_line and e.rank = v.rank"
+    " where v.member_id = :member and v.motion = 'renewal' and not exists ("  # before decision 0024 they were stored
+    "   select from notice n where n.member_id = v.member_id and n.kind = 'subscription_renewed' and n.at = v.at)"
+    " order by v.at desc limit :most"
+)
 
 
 def tell(member_id: uuid.UUID, kind: str, details: Details, *, at: datetime, key: str) -> bool:
@@ -30,8 +41,14 @@ def tell(member_id: uuid.UUID, kind: str, details: Details, *, at: datetime, key
 
 
 def list_newest(member_id: uuid.UUID, limit: int = 50) -> Sequence[Notice]:
-    """A member's notices, the newest first."""
-    return db.session.scalars(select(Notice).where(Notice.member_id == member_id).order_by(Notice.at.desc(), Notice.id.desc()).limit(limit)).all()
+    """A member's notices, the newest first, and between them the renewals that went as announced.
+
+    Those are not stored as notices: the motion says all there is to say, and nobody has to attend to it (decision 0024).
+    """
+    told = db.session.scalars(select(Notice).where(Notice.member_id == member_id).order_by(Notice.at.desc(), Notice.id.desc()).limit(limit)).all()
+    renewed = db.session.execute(_RENEWED, {"member": member_id, "most": limit})
+    quiet = [Notice(member_id=member_id, id=row.id, kind="subscription_renewed", details=row.details, at=row.at, read_at=row.at) for row in renewed]
+    return sorted([*told, *quiet], key=lambda notice: notice.at, reverse=True)[:limit]
 
 
 def unread_count(member_id: uuid.UUID) -> int:
@@ -100,8 +117,46 @@ SENTENCES: dict[str, Callable[[_Facts], str]] = {
         missing=f.money("missing_minor"),
         day=f.day("until"),
     ),
-    "subscription_renewed": lambda f: _(
-        "%(name)s was renewed until %(day)s. %(amount)s was taken from the wallet.", name=f.name(), day=f.day("until"), amount=f.money()
+    "subscription_renewed": lambda f: (
+        _("%(name)s was renewed until %(day)s. %(amount)s was taken from the wallet.", name=f.name(), day=f.day("until"), amount=f.money())
+        if f.details.get("until")
+        else _("%(name)s was renewed. %(amount)s was taken from the wallet.", name=f.name(), amount=f.money())
+    ),
+    "subscription_suspended": lambda f: _(
+        "%(name)s is suspended: its renewal of %(amount)s is not paid. Your data is kept. Top up by %(day)s, and it works again at once.",
+        name=f.name(),
+        amount=f.money(),
+        day=f.day("until"),
+    ),
+    "renewal_upcoming": lambda f: (
+        _(
+            "%(name)s renews on %(day)s for %(amount)s. The wallet lacks %(missing)s; please top up before then.",
+            name=f.name(),
+            day=f.day("on"),
+            amount=f.money(),
+            missing=f.money("missing_minor"),
+        )
+        if f.details.get("missing_minor")
+        else _("%(name)s renews on %(day)s for %(amount)s. The wallet covers it.", name=f.name(), day=f.day("on"), amount=f.money())
+    ),
+    "price_change": lambda f: _(
+        "The price of %(name)s changes: from its renewal on %(day)s a term costs %(amount)s instead of %(before)s.",
+        name=f.name(),
+        day=f.day("on"),
+        amount=f.money(),
+        before=f.money("old_minor"),
+    ),
+    "win_back": lambda f: _(
+        "%(name)s ended on %(day)s. Your data is still here: start again for %(amount)s and go on where you stopped.",
+        name=f.name(),
+        day=f.day("at"),
+        amount=f.money(),
+    ),
+    "subscription_lapsed": lambda f: _(
+        "%(name)s ended on %(day)s, because its renewal of %(amount)s was not paid. Nothing is owed any more.",
+        name=f.name(),
+        day=f.day("at"),
+        amount=f.money(),
     ),
     "subscription_ended": lambda f: _("%(name)s ended on %(day)s.", name=f.name(), day=f.day("at")),
     "top_up_settled": lambda f: (

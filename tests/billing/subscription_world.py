@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from billing import renewals, subscription_charges, wallets
+from billing.renewal_models import PriceNotice
 from billing.renewals import RunResult
 from billing.subscription_charges import ChangeTo, Start
 from core.actor import SYSTEM, Actor
@@ -45,6 +46,14 @@ def reprice(line: str, since: datetime, factor: int = 1) -> None:
                     base_minor=factor * rank * 100_00 * times, seat_minor=factor * rank * 10_00 * times,
                 )  # fmt: skip
                 session.add(price)
+
+
+def announce(subscription: Subscription, valid_from: datetime, applies_from: datetime | None = None, told_at: datetime = AT) -> None:
+    """The member was told of a price increase."""
+    with transaction(SYSTEM) as session:
+        told = PriceNotice(member_id=subscription.member_id, id=new_id(), subscription_id=subscription.id, valid_from=valid_from,
+                           applies_from=applies_from or valid_from, told_at=told_at, old_minor=1, new_minor=2)  # fmt: skip
+        session.add(told)
 
 
 def month_price(rank: int, seats: int) -> int:

@@ -15,7 +15,6 @@ from billing.models import LedgerTransaction, SubscriptionCharge
 from core import clock
 from core.actor import SYSTEM
 from core.db import transaction
-from core.ids import derived
 from membership import notices
 from membership.models import Member, Notice, Subscription, SubscriptionMotion
 from tests.billing import subscription_world as world
@@ -45,7 +44,7 @@ def motions(subscription: Subscription) -> list[tuple[str, int, int, int]]:
 
 def charge_of(subscription: Subscription, term: int) -> SubscriptionCharge:
     with transaction(SYSTEM) as session:
-        found = session.get_one(SubscriptionCharge, (subscription.member_id, derived("renewal", subscription.id, term)))
+        found = session.get_one(SubscriptionCharge, (subscription.member_id, renewals.charge_id(subscription.id, term)))
     return world._apart(found)  # type: ignore[no-any-return]
 
 
@@ -63,7 +62,7 @@ def test_a_renewal_pays_defers_and_begins_where_the_term_ended(member: Member) -
         A.STRIPE_CLEARING: -1_000_00, A.WALLET_PAID: 400_00, A.DEFERRED_REVENUE: 2 * (300_00 - 16_98), A.TAX_PAYABLE: 2 * 16_98,
     }  # fmt: skip
     assert motions(subscription) == [("new", 300_00, 0, 3_600_00), ("renewal", 300_00, 3_600_00, 3_600_00)]
-    assert told(member) == ["subscription_renewed"]
+    assert told(member) == []  # nothing to attend to (decision 0024)
     assert_books_hold()
 
 
@@ -73,6 +72,7 @@ def test_a_renewal_brings_what_was_planned_at_the_prices_of_its_first_day(member
     world.change(member, subscription, 0, rank=1, seats=2)
     world.reprice("crm", END, factor=2)
     world.reprice("crm", END + timedelta(days=1), factor=9)
+    world.announce(subscription, valid_from=END)
     world.renew_all(END + timedelta(days=3))
     held = world.now_of(subscription)
     assert (held.rank, held.seats, held.next_rank, held.next_seats, held.term_price_minor) == (1, 2, None, None, 2 * world.month_price(1, 2))
@@ -100,10 +100,9 @@ def test_short_of_money_it_is_past_due_told_once_and_the_next_top_up_pays_it(mem
     subscription = world.subscribe(member)
     assert world.renew_all(END) == renewals.RunResult(1, past_due=1)
     assert world.renew_all(END).examined == 0
-    for day in (1, 2, 3):
-        assert world.renew_all(END + timedelta(days=day)).past_due == 1
+    assert [world.renew_all(END + timedelta(days=day)).past_due for day in (1, 2, 3)] == [1, 0, 1]  # by the retry plan
     held = world.now_of(subscription)
-    assert (held.state, held.failed_attempts, held.term, held.term_end) == ("past_due", 4, 1, END)
+    assert (held.state, held.failed_attempts, held.term, held.term_end) == ("past_due", 3, 1, END)
     assert charge_of(subscription, 2).state == "unpaid"
     assert told(member) == ["subscription_past_due"]
     with transaction(SYSTEM) as session:
@@ -117,7 +116,7 @@ def test_short_of_money_it_is_past_due_told_once_and_the_next_top_up_pays_it(mem
     assert (held.state, held.term, held.term_start, held.term_end) == ("active", 2, END, datetime(2026, 8, 14, 16, tzinfo=UTC))
     charge = charge_of(subscription, 2)
     assert (charge.state, charge.due_at, charge.paid_at) == ("paid", END, later)
-    assert told(member) == ["subscription_renewed"]  # never active and past due at once
+    assert told(member) == []  # never active and past due at once
     assert [m[0] for m in motions(subscription)] == ["new", "past_due", "renewal"]
     assert world.balance(member, later) == (0, 0)
     assert_books_hold()
@@ -127,14 +126,13 @@ def test_after_the_days_of_grace_it_lapses_and_owes_nothing(member: Member) -> N
     world.put_in(member, 300_00)
     subscription = world.subscribe(member)
     world.renew_all(END)
-    for day in range(1, 14):
-        assert world.renew_all(END + timedelta(days=day)).past_due == 1
-    assert world.renew_all(END + GRACE) == renewals.RunResult(1, ended=1)
+    assert [day for day in range(1, 14) if world.renew_all(END + timedelta(days=day)).examined] == [1, 3, 7]
+    assert world.renew_all(END + GRACE) == renewals.RunResult(1, lapsed=1)
     held = world.now_of(subscription)
     assert (held.state, held.ended_at) == ("ended", END + GRACE)
     assert charge_of(subscription, 2).state == "void"
     assert [m[0] for m in motions(subscription)] == ["new", "past_due", "lapse"]
-    assert told(member) == ["subscription_ended"]
+    assert told(member) == ["subscription_lapsed"]
     assert world.put_in(member, 900_00, at=END + GRACE) == 0
     assert world.balance(member) == (900_00, 0)
 
@@ -213,17 +211,18 @@ def test_a_run_that_dies_midway_has_done_whole_batches_and_the_next_one_does_the
     subscriptions = due_world(9)
     monkeypatch.setattr(clock, "now", lambda: END)
     monkeypatch.setattr(renewal_jobs, "now", lambda: END)
-    monkeypatch.setattr(renewals.renew_due, "__defaults__", (4,))
-    record, calls = renewals.motions.record, []
+    monkeypatch.setattr(renewals, "batch_size", lambda: 4)
+    renew, calls = renewals.renew_due, []
 
-    def dies(rows: Any) -> None:
-        calls.append(rows)
+    def dies(*args: Any, **more: Any) -> renewals.RunResult:
+        done = renew(*args, **more)
+        calls.append(done)
         if len(calls) == 2:
-            raise RuntimeError("killed after the wallets were charged")
-        record(rows)
+            raise RuntimeError("killed after everything was written, before the commit")
+        return done
 
     with monkeypatch.context() as broken:
-        broken.setattr(renewals.motions, "record", dies)
+        broken.setattr(renewals, "renew_due", dies)
         with pytest.raises(RuntimeError):
             renewal_jobs.renew_due_subscriptions()
     with transaction(SYSTEM) as session:
@@ -235,7 +234,7 @@ def test_a_run_that_dies_midway_has_done_whole_batches_and_the_next_one_does_the
 def test_two_runs_at_once_share_the_work(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     subscriptions = due_world(24)
     monkeypatch.setattr(renewal_jobs, "now", lambda: END)
-    monkeypatch.setattr(renewals.renew_due, "__defaults__", (3,))
+    monkeypatch.setattr(renewals, "batch_size", lambda: 3)
     gate, results, failures = threading.Barrier(2), [], []
 
     def run() -> None:
