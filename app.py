@@ -13,6 +13,7 @@ from billing import (  # noqa: F401 (pages add their routes when imported)
     auto_top_up_pages,
     bank_pages,
     card_pages,
+    document_jobs,
     finance_api,
     finance_pages,
     renewal_jobs,
@@ -200,6 +201,7 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (wallet_jobs.WARN_EVERY_S, wallet_jobs.warn_of_low_balances),
     (60, operations_jobs.refresh_usage),
     (60, renewal_jobs.renew_due_subscriptions),
+    (60, document_jobs.issue_documents),
     (3600, operations_jobs.refresh_activity),
     (3600, operations_jobs.expire_offers),
     (86_400, operations_jobs.find_routines),
@@ -209,5 +211,6 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
 STEPS: list[passage.Step] = [
     billing_passage.EXPIRY,
     billing_passage.RENEWALS,
+    billing_passage.DOCUMENTS,
     operations_passage.OFFERS,
 ]

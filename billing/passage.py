@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from billing import renewal_jobs
+from billing import document_jobs, renewal_jobs
 from core.db import SYSTEM, transaction
 from core.passage import Step
 
@@ -27,4 +27,10 @@ RENEWALS = Step(
     "renewals",
     "select min(next_attempt_at) from subscription where state in ('trialing', 'active', 'past_due')",
     renewal_jobs.renew_due_subscriptions,
+)
+DOCUMENTS = Step(
+    "documents",
+    "select least((select min(w.last_effective_at) from wallet w left join document_position p on p.member_id = w.member_id and p.currency = w.currency"
+    " where w.last_seq > coalesce(p.last_seq, 0)), (select min(due_at) from document_waiting))",
+    document_jobs.issue_all,
 )

@@ -16,8 +16,8 @@ def _read() -> dict[str, str]:
     """The statements of verify.sql by name, ready to run."""
     _head, *parts = (Path(__file__).parent / "verify.sql").read_text().split("-- check: ")
     named = dict(part.split("\n", 1) for part in parts)
-    effects = named.pop("effects")
-    return {name: statement.replace("{effects}", effects) for name, statement in named.items()}
+    effects, supplies = named.pop("effects"), named.pop("supplies")
+    return {name: statement.replace("{effects}", effects).replace("{supplies}", supplies) for name, statement in named.items()}
 
 
 CHECKS = _read()

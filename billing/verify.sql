@@ -7,6 +7,22 @@
     case when p.target = 21 then p.amount_minor when p.source = 21 then -p.amount_minor else 0 end as bonus
   from posting p where p.source in (20, 21) or p.target in (20, 21)
 
+-- check: supplies
+  select t.book_id, t.id, t.seq, t.currency, t.kind, t.reverses_id,
+    case when t.kind = 'top_up' then x.received when x.consumed > 0 then x.consumed when t.reverses_id is not null then x.returned else 0 end as gross,
+    case when t.kind = 'top_up' then 0 when x.consumed > 0 then x.consumed_tax else coalesce(
+      (select sum(f.amount_minor) from refund_line f where f.member_id = t.book_id and f.refund_id = t.id and f.account = 27), x.returned_tax) end as tax,
+    case when t.kind = 'top_up' then 'receipt' when x.consumed > 0 then 'invoice' else 'credit_note' end as document_kind
+  from ledger_transaction t join (
+    select p.book_id, p.transaction_id,
+      coalesce(sum(p.amount_minor) filter (where p.source in (12, 20, 21) and p.target in (26, 27, 28, 40, 41, 42, 43)), 0) as consumed,
+      coalesce(sum(p.amount_minor) filter (where p.source in (12, 20, 21) and p.target = 27), 0) as consumed_tax,
+      coalesce(sum(p.amount_minor) filter (where p.source in (10, 11, 90) and p.target in (12, 20)), 0) as received,
+      coalesce(sum(p.amount_minor) filter (where p.source not in (10, 11, 12, 20, 21, 22, 44, 53) and p.target in (12, 20, 21)), 0) as returned,
+      coalesce(sum(p.amount_minor) filter (where p.source = 27 and p.target in (12, 20, 21)), 0) as returned_tax
+    from posting p group by 1, 2
+  ) x on x.book_id = t.book_id and x.transaction_id = t.id
+
 -- check: posting without transaction
 select format('book %s, transaction %s', p.book_id, p.transaction_id) as subject, 'transaction' as what, 'missing' as recorded, p.n || ' posting' as derived
 from posting p left join ledger_transaction t on t.book_id = p.book_id and t.id = p.transaction_id where t.id is null
@@ -163,3 +179,41 @@ with posted as (
 lines as (select member_id, refund_id, sum(amount_minor) as amount from refund_line group by 1, 2)
 select format('book %s, refund %s', l.member_id, l.refund_id) as subject, 'lines' as what, l.amount::text as recorded, coalesce(p.amount, 0)::text as derived
 from lines l left join posted p on p.book_id = l.member_id and p.transaction_id = l.refund_id where l.amount is distinct from p.amount
+
+-- check: document numbers
+select format('entity %s, %s of %s', coalesce(c.entity_id, d.entity_id), coalesce(c.kind, d.kind), coalesce(c.year, d.year)) as subject, v.what, v.recorded, v.derived
+from document_counter c full join (
+  select entity_id, kind, year, count(*) as documents, min(n) as first, max(n) as last from document group by 1, 2, 3
+) d on d.entity_id = c.entity_id and d.kind = c.kind and d.year = c.year
+cross join lateral (values
+  ('last number', coalesce(c.last_n, 0)::text, coalesce(d.last, 0)::text, coalesce(c.last_n, 0) <> coalesce(d.last, 0)),
+  ('numbers without gaps', coalesce(d.last, 0) || ' numbers', coalesce(d.documents, 0) || ' documents', d.last <> d.documents or d.first <> 1)
+) v(what, recorded, derived, differs) where v.differs
+
+-- check: document
+with lines as (
+  select member_id, document_id, sum(net_minor) as net, sum(tax_minor) as tax, sum(gross_minor) as gross, count(*) as n from document_line group by 1, 2)
+select format('member %s, document %s', d.member_id, d.number) as subject, v.what, v.recorded, v.derived
+from document d left join lines l on l.member_id = d.member_id and l.document_id = d.id
+cross join lateral (values
+  ('content hash', encode(d.content_hash, 'hex'), encode(sha256(convert_to(d.content::text, 'UTF8')), 'hex')),
+  ('net', d.net_minor::text, l.net::text), ('tax', d.tax_minor::text, l.tax::text), ('gross', d.gross_minor::text, l.gross::text),
+  ('lines', jsonb_array_length(d.content -> 'lines')::text, l.n::text), ('number', d.number, d.content ->> 'number'), ('kind', d.kind, d.content ->> 'kind'),
+  ('gross in content', d.content ->> 'gross_minor', d.gross_minor::text), ('buyer', d.buyer, d.content #>> '{buyer,title}')
+) v(what, recorded, derived) where v.recorded is distinct from v.derived
+
+-- check: document against ledger
+with lines as (
+  select l.member_id, l.transaction_id, min(d.kind) as kind, sum(l.gross_minor) as gross, sum(l.tax_minor) as tax
+  from document_line l join document d on d.member_id = l.member_id and d.id = l.document_id group by 1, 2),
+due as (  -- what was looked at and needs a document: a refund does where its charge stands on one
+  select s.* from ({supplies}) s join document_position p on p.member_id = s.book_id and p.currency = s.currency and s.seq <= p.last_seq
+  where s.gross > 0 and not exists (select from document_waiting w where w.member_id = s.book_id and w.transaction_id = s.id)
+    and (s.document_kind <> 'credit_note' or exists (select from document_line l join document d on d.member_id = l.member_id and d.id = l.document_id
+      where l.member_id = s.book_id and l.transaction_id = s.reverses_id and d.kind = 'invoice')))
+select format('book %s, transaction %s', coalesce(s.book_id, l.member_id), coalesce(s.id, l.transaction_id)) as subject, v.what, v.recorded, v.derived
+from due s full join lines l on l.member_id = s.book_id and l.transaction_id = s.id
+cross join lateral (values
+  ('document', coalesce(l.kind, 'none'), coalesce(s.document_kind, 'none')),
+  ('gross', coalesce(l.gross, 0)::text, coalesce(s.gross, 0)::text), ('tax', coalesce(l.tax, 0)::text, coalesce(s.tax, 0)::text)
+) v(what, recorded, derived) where v.recorded <> v.derived

@@ -16,6 +16,7 @@ Value = TypeVar("Value")
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off", ""})
 CONSUMPTION_ORDERS = ("bonus_first", "paid_first", "proportional")
+NUMBER_FORMATS = {"receipt": "RCT-{year}-{number}", "invoice": "INV-{year}-{number}", "credit_note": "CN-{year}-{number}"}
 
 
 class SettingsError(Exception):
@@ -44,6 +45,10 @@ class Settings:
     base_url: str = "http://127.0.0.1:8000"
     consumption_order: str = "bonus_first"  # which money a charge draws on first: one of CONSUMPTION_ORDERS
     dunning_retry_days: tuple[int, ...] = (0, 1, 3, 7, 14)  # when an unpaid renewal is tried again, in days from the first attempt
+    # Of documents, whose numbers run without gaps within a legal entity, kind and year.
+    receipt_number_format: str = NUMBER_FORMATS["receipt"]
+    invoice_number_format: str = NUMBER_FORMATS["invoice"]
+    credit_note_number_format: str = NUMBER_FORMATS["credit_note"]
 
     # Thresholds: each may be set by an environment variable of its name in capitals.
     session_days: int = 14
@@ -69,6 +74,7 @@ class Settings:
     sandbox_memory_mb: int = 768
     sandbox_scratch_mb: int = 96
     sandbox_output_mb: int = 32
+    document_number_digits: int = 6  # INV-2026-000123; a longer number is written out
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -94,6 +100,9 @@ class Settings:
             demo=read(environ, "BACKOFFICE_DEMO", flag, default=False),
             consumption_order=read(environ, "CONSUMPTION_ORDER", one_of(CONSUMPTION_ORDERS), default=CONSUMPTION_ORDERS[0]),
             dunning_retry_days=read(environ, "DUNNING_RETRY_DAYS", days, default=(0, 1, 3, 7, 14)),
+            receipt_number_format=read(environ, "RECEIPT_NUMBER_FORMAT", number_format, default=NUMBER_FORMATS["receipt"]),
+            invoice_number_format=read(environ, "INVOICE_NUMBER_FORMAT", number_format, default=NUMBER_FORMATS["invoice"]),
+            credit_note_number_format=read(environ, "CREDIT_NOTE_NUMBER_FORMAT", number_format, default=NUMBER_FORMATS["credit_note"]),
             base_url=read(environ, "BASE_URL", http_url, default=f"http://127.0.0.1:{port}"),
             **{name: read(environ, name.upper(), whole(0, 10**12), default=default) for name, default in THRESHOLDS.items()},
         )
@@ -159,6 +168,13 @@ def one_of(choices: Sequence[str]) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def number_format(text: str) -> str:
+    """A parser of how document numbers look, like `INV-{year}-{number}`; year and number make them unique."""
+    if text.count("{year}") != 1 or text.count("{number}") != 1 or not 14 <= len(text) <= 40 or not text.isascii():
+        raise ValueError(f"must be up to 40 letters with {{year}} and {{number}} in them, not {text!r}")
+    return text
 
 
 def flag(text: str) -> bool:

@@ -19,6 +19,14 @@ class LegalEntity(Base):
     currency: Mapped[str]
     timezone: Mapped[str]
     tax_rate_bp: Mapped[int]  # holds until the first TaxRate begins: ask `taxes.rate_at`, not this
+    name_en: Mapped[str | None]  # this and what follows stands on documents
+    tax_number: Mapped[str | None]
+    address_zh: Mapped[str | None]
+    address_en: Mapped[str | None]
+    phone: Mapped[str | None]
+    email: Mapped[str | None]
+    invoice_grouping: Mapped[str] = mapped_column(default="charge", server_default="charge")  # charge: one invoice each; month: one for all of a month
+    __table_args__ = (CheckConstraint("invoice_grouping in ('charge', 'month')", name="invoice_grouping"),)
 
 
 class TaxRate(Base):

@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
+import billing.document_models
 import billing.hold_models
 import billing.models
 import billing.renewal_models
