@@ -27,7 +27,7 @@ GLOBAL = {
     "audit_entry": "the staff's trail; members may add to it, never read it",
 }
 LEDGER = ("book", "ledger_transaction", "posting", "wallet", "lot", "wallet_grant", "refund_line", "hold", "hold_draw", "ledger_position", "account_kind")
-NEVER_CHANGED = ("ledger_transaction", "posting", "refund_line", "audit_entry")
+NEVER_CHANGED = ("ledger_transaction", "posting", "refund_line", "audit_entry", "document", "document_line", "billing_details")
 APP_ROLES = ("app_member", "app_staff", "app_system", "app_publisher")
 ACT_AS = text("select set_config('role', :role, true), set_config('app.member_id', :member, true)")
 READABLE_BY_ALL = {"review"}  # what buyers say is for everybody; writing is not
