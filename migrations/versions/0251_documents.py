@@ -1,6 +1,6 @@
 """Receipts, invoices and credit notes; whom they are made out to
 
-Revision: 0251, after 0220
+Revision: 0251, after 0241
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0251"
-down_revision = "0220"
+down_revision = "0241"
 branch_labels = None
 depends_on = None
 
