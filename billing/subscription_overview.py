@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from billing import subscription_charges
+from billing import subscription_values
 from billing.models import SubscriptionCharge
-from billing.subscription_previews import Draw, Purse
+from billing.purses import Draw, Purse
 from core.money import tax_included
-from membership import catalogue, motions, subscriptions
+from membership import catalogue, contracts, motions, subscriptions
 from membership.models import Edition, ProductLine, Subscription
 
 SOON = timedelta(days=32)  # a monthly renewal is always soon
@@ -23,8 +23,7 @@ class Shown:
     line: ProductLine
     edition: Edition
     next_edition: Edition
-    next_seats: int
-    next_price_minor: int | None
+    next: subscriptions.NextTerm
     seats_taken: int
     owed: SubscriptionCharge | None
     draw: Draw
@@ -43,7 +42,32 @@ class Shown:
         """What the wallet must hold next: what is owed, or the next renewal; None when nothing will be charged."""
         if self.owed is not None:
             return self.owed.amount_minor
-        return None if self.subscription.cancel_at_term_end or not self.is_running else self.next_price_minor
+        return self.next.price_minor if self.renews else None
+
+    @property
+    def renews(self) -> bool:
+        """Will a next term be charged? Not when it ends before, is paused, or is a licence without maintenance."""
+        one = self.subscription
+        ends = one.cancel_at_term_end and not self.next.is_instalment
+        return not ends and one.period != "once" and one.state in ("trialing", "active", "past_due")
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it ends, where it was cancelled (of a commitment: when that is over)."""
+        one = self.subscription
+        return contracts.free_at(one) if one.cancel_at_term_end and self.is_running else None
+
+    @property
+    def scheduled_at(self) -> datetime | None:
+        """When the edition, seats or period change that are scheduled."""
+        one = self.subscription
+        waits = one.next_rank or one.next_seats or one.next_period
+        return contracts.free_at(one) if waits and self.is_running and not one.cancel_at_term_end else None
+
+    @property
+    def instalments_left(self) -> int:
+        """Yearly instalments of a commitment that are still to come."""
+        return contracts.instalments_left(self.subscription)
 
     @property
     def last_day(self) -> datetime:
@@ -88,16 +112,16 @@ def of_member(member_id: uuid.UUID, grace: timedelta, *, at: datetime) -> Overvi
     rows = subscriptions.list_all(member_id)
     lines = {line.code: line for line in catalogue.product_lines()}
     editions, taken = catalogue.all_editions(), subscriptions.seats_taken(member_id)
-    coming, owed = subscriptions.next_terms(rows), subscription_charges.owed(member_id)
-    contracts, purse = subscription_charges.contract_value(member_id), Purse.of(member_id, seller.currency, at=at)
+    coming, owed = subscriptions.next_terms(rows), subscription_values.owed(member_id)
+    values, purse = subscription_values.contract_value(list(rows)), Purse.of(member_id, seller.currency, at=at)
     available = purse.available_minor
     shown = []
     for one in rows:
-        next_rank, next_seats, price = coming[one.id]
+        follows = coming[one.id]
         charge = owed.get(one.id)
         item = Shown(
-            one, lines[one.product_line], editions[one.product_line, one.rank], editions[one.product_line, next_rank], next_seats, price,
-            taken.get(one.id, 0), charge, Draw(), motions.arr_of(one), contracts.get(one.id, 0), charge.due_at + grace if charge else None,
+            one, lines[one.product_line], editions[one.product_line, one.rank], editions[one.product_line, follows.rank], follows,
+            taken.get(one.id, 0), charge, Draw(), motions.arr_of(one), values.get(one.id, 0), charge.due_at + grace if charge else None,
             one.term_end <= at + SOON,
         )  # fmt: skip
         shown.append(_covered(item, purse, seller.tax_rate_at(one.term_end), at))

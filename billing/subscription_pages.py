@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from marshmallow import ValidationError
 
-from billing import subscription_charges, subscription_overview, subscription_words, wallets
+from billing import subscription_charges, subscription_ends, subscription_overview, subscription_words, wallets
 from billing import subscription_previews as previews
 from billing.subscription_charges import ChangeTo, Done, Start
 from billing.subscription_previews import Preview
@@ -23,7 +23,7 @@ from core.errors import AppError, NotFound
 from core.formats import local, money
 from core.ids import new_id
 from core.navigation import url_if
-from membership import catalogue, motions, subscriptions
+from membership import catalogue, changes, motions, subscriptions
 from membership.models import Edition, ProductLine, Subscription
 
 subscription_pages = Blueprint("subscriptions", __name__, url_prefix="/subscriptions")
@@ -152,14 +152,14 @@ def confirm_cancellation(subscription_id: uuid.UUID) -> ResponseReturnValue:
 @requires(*MAY_CHANGE)
 def create_cancellation(subscription_id: uuid.UUID) -> ResponseReturnValue:
     """Let it end with its term."""
-    return _switch(subscription_id, subscription_charges.cancel, lambda: _("Cancelled. You can take it back until the term ends."))
+    return _switch(subscription_id, subscription_ends.cancel, lambda: _("Cancelled. You can take it back until the term ends."))
 
 
 @subscription_pages.post("/<uuid:subscription_id>/resumption")
 @requires(*MAY_CHANGE)
 def create_resumption(subscription_id: uuid.UUID) -> ResponseReturnValue:
     """Take the cancellation back."""
-    return _switch(subscription_id, subscription_charges.resume, lambda: _("It goes on: the subscription will be renewed."))
+    return _switch(subscription_id, subscription_ends.resume, lambda: _("It goes on: the subscription will be renewed."))
 
 
 def _switch(subscription_id: uuid.UUID, act: Callable[..., Subscription], told: Callable[[], str]) -> ResponseReturnValue:
@@ -168,7 +168,7 @@ def _switch(subscription_id: uuid.UUID, act: Callable[..., Subscription], told: 
         with transaction(acting):
             ended = act(acting.member, subscription_id, at=now()).state == "ended"
         flash(_("The subscription has ended. Nothing is owed.") if ended else told(), "success")
-    except subscription_charges.NotCancellable as error:
+    except subscription_ends.NotCancellable as error:
         flash(error.detail, "warning")
     return redirect(url_for("subscriptions.show_subscriptions"), 303)
 
@@ -256,7 +256,7 @@ def _change_page(
             line = _line(subscription.product_line)
             wish = {"rank": rank, "seats": seats}
             return _preview_page(preview, line, wish=wish, subscription=subscription, back=back, failure=failure, form_id=form_id)
-    except subscriptions.NotChangeable as error:
+    except changes.NotChangeable as error:
         flash(error.detail, "warning")
         return redirect(url_for("subscriptions.show_subscriptions"), 303)
     except subscriptions.NoSubscription:
@@ -271,7 +271,7 @@ def _preview_page(
 ) -> ResponseReturnValue:  # fmt: skip
     """Within a transaction: today's lines, the wallet before and after, the next term, one button."""
     acting, at = actor(), now()
-    preview = previews.with_wallet(preview, acting.member, at=at)
+    preview = subscription_charges.with_wallet(preview, acting.member, at=at)
     reuse = form_id if failure is not None and failure.code != "id_reused" else None
     page = render_template(
         "account/subscription_preview.html", preview=preview, line=line, subscription=subscription, wish=wish, failure=failure, can_try=can_try,

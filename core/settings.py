@@ -17,6 +17,8 @@ TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off", ""})
 CONSUMPTION_ORDERS = ("bonus_first", "paid_first", "proportional")
 NUMBER_FORMATS = {"receipt": "RCT-{year}-{number}", "invoice": "INV-{year}-{number}", "credit_note": "CN-{year}-{number}"}
+PRORATION_UNITS = ("day", "second")
+UNUSED_SERVICE = ("credited", "kept")
 
 
 class SettingsError(Exception):
@@ -49,6 +51,8 @@ class Settings:
     receipt_number_format: str = NUMBER_FORMATS["receipt"]
     invoice_number_format: str = NUMBER_FORMATS["invoice"]
     credit_note_number_format: str = NUMBER_FORMATS["credit_note"]
+    proration_unit: str = "day"  # how terms that begin from now on are divided: one of PRORATION_UNITS
+    unused_service: str = "credited"  # what becomes of it when less is wanted at once: one of UNUSED_SERVICE
 
     # Thresholds: each may be set by an environment variable of its name in capitals.
     session_days: int = 14
@@ -66,6 +70,10 @@ class Settings:
     win_back_days: int = 7  # after such an end: the member is asked to come back
     renewal_notice_days: int = 7  # a renewal is announced so long before it
     price_change_notice_days: int = 30  # a price increase holds for a renewal only if it was announced so long before it
+    trial_days: int = 14
+    pauses_per_year: int = 2  # of one subscription, within 365 days
+    pause_days_per_year: int = 90
+    quote_minutes: int = 10  # where terms are divided by seconds: how long a price that was shown holds
     offer_days: int = 30
     event_batch_max: int = 5_000
     clock_days_max: int = 3_660  # how far a demo's clock moves at a time
@@ -103,6 +111,8 @@ class Settings:
             receipt_number_format=read(environ, "RECEIPT_NUMBER_FORMAT", number_format, default=NUMBER_FORMATS["receipt"]),
             invoice_number_format=read(environ, "INVOICE_NUMBER_FORMAT", number_format, default=NUMBER_FORMATS["invoice"]),
             credit_note_number_format=read(environ, "CREDIT_NOTE_NUMBER_FORMAT", number_format, default=NUMBER_FORMATS["credit_note"]),
+            proration_unit=read(environ, "PRORATION_UNIT", one_of(PRORATION_UNITS), default=PRORATION_UNITS[0]),
+            unused_service=read(environ, "UNUSED_SERVICE", one_of(UNUSED_SERVICE), default=UNUSED_SERVICE[0]),
             base_url=read(environ, "BASE_URL", http_url, default=f"http://127.0.0.1:{port}"),
             **{name: read(environ, name.upper(), whole(0, 10**12), default=default) for name, default in THRESHOLDS.items()},
         )

@@ -158,6 +158,10 @@ SENTENCES: dict[str, Callable[[_Facts], str]] = {
         day=f.day("at"),
         amount=f.money(),
     ),
+    "subscription_paused": lambda f: _(
+        "%(name)s is paused. It resumes by itself on %(day)s; you can resume it any time before.", name=f.name(), day=f.day("until")
+    ),
+    "subscription_unpaused": lambda f: _("%(name)s has resumed. Its term now ends on %(day)s.", name=f.name(), day=f.day("until")),
     "subscription_ended": lambda f: _("%(name)s ended on %(day)s.", name=f.name(), day=f.day("at")),
     "top_up_settled": lambda f: (
         _("Your top-up of %(amount)s has arrived, with a bonus of %(bonus)s.", amount=f.money(), bonus=f.money("bonus_minor"))

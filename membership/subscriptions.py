@@ -1,7 +1,7 @@
-"""Subscriptions: what may be started, changed, cancelled and resumed, and what then holds. It knows prices, but moves no money."""
+"""Subscriptions: who has which, what starting one gives, and what its next term will be. It knows prices, but moves no money."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,11 +9,11 @@ from flask_babel import gettext as _
 from sqlalchemy import func, select
 
 from core.db import db
-from core.errors import AppError, Conflict, Invalid, NotFound
-from membership import catalogue, proration, taxes, terms
+from core.errors import Conflict, Invalid, NotFound
+from membership import catalogue, contracts, taxes, terms
+from membership.changes import Change
 from membership.models import EditionPrice, LegalEntity, Member, Subscription, User
 
-RUNNING = ("trialing", "active", "past_due")
 TRIAL_DAYS = 14
 
 
@@ -35,18 +35,6 @@ class TrialUsed(Conflict):
     code = "trial_used"
 
 
-class NotChangeable(Conflict):
-    """The subscription has ended, is past due, or is just being renewed."""
-
-    code = "not_changeable"
-
-
-class SeatsInUse(AppError):
-    """Fewer seats than people who hold one."""
-
-    status, code = 422, "seats_in_use"
-
-
 @dataclass(frozen=True, slots=True)
 class Seller:
     """What of the member and its legal entity decides terms and prices."""
@@ -62,13 +50,16 @@ class Seller:
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What a member wants to subscribe to. `period` is month, quarter or year."""
+    """What a member wants to subscribe to. `period` is month, quarter or year; maintenance or once for a perpetual licence."""
 
     product_line: str
     rank: int
     period: str
     seats: int
     is_trial: bool = False
+    converts: bool = True  # a trial becomes paid at its end; False: it ends
+    commitment_years: int | None = None
+    deployment: str = "saas"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,33 +70,20 @@ class Opening:
     begins_at: datetime
     ends_at: datetime  # of the first term, or of the trial
     anchor_day: int
-    base_minor: int
+    base_minor: int  # of a term; of a perpetual licence: of a year of maintenance
     seat_minor: int
+    once_base_minor: int = 0  # of a perpetual licence
+    once_seat_minor: int = 0
 
     @property
     def term_price_minor(self) -> int:
         """A full term's price, tax included."""
         return terms.term_price(self.base_minor, self.seat_minor, self.wish.seats)
 
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a change makes of a subscription, and what it costs for the rest of the term."""
-
-    rank: int
-    seats: int
-    next_rank: int | None
-    next_seats: int | None
-    term_price_minor: int
-    edition_minor: int  # charged for the edition
-    seats_minor: int  # charged for seats
-    between_price_minor: int  # term price at the new edition with the old seats
-    gone: proration.Progress
-
     @property
-    def amount_minor(self) -> int:
-        """Charged now, tax included."""
-        return self.edition_minor + self.seats_minor
+    def once_minor(self) -> int:
+        """The price of a perpetual licence, tax included."""
+        return terms.term_price(self.once_base_minor, self.once_seat_minor, self.wish.seats)
 
 
 def seller_of(member_id: uuid.UUID) -> Seller:
@@ -170,100 +148,100 @@ def had_before(member_id: uuid.UUID, product_line: str) -> bool:
     )
 
 
-def open_new(member_id: uuid.UUID, seller: Seller, wish: Wish, *, at: datetime) -> Opening:
-    """What starting now would give. Raises AlreadySubscribed, TrialUsed, NoPrice, NotFound."""
+def open_new(member_id: uuid.UUID, seller: Seller, wish: Wish, *, at: datetime, trial_days: int = TRIAL_DAYS) -> Opening:
+    """What starting now would give. Raises AlreadySubscribed, TrialUsed, NoPrice, NotFound, and Invalid for what does not go together."""
     catalogue.edition(wish.product_line, wish.rank)
+    _assert_consistent(wish)
     if running_of(member_id, wish.product_line) is not None:
         raise AlreadySubscribed(_("You have a running subscription of this product. Change its edition or seats instead."), field="product_line")
     if wish.is_trial and had_before(member_id, wish.product_line):
         raise TrialUsed(_("You had this product before; a trial is given once."), field="is_trial")
-    begins_paying_at = terms.trial_end(at, TRIAL_DAYS, seller.timezone) if wish.is_trial else at
-    price = catalogue.price(wish.product_line, wish.rank, seller.currency, wish.period, begins_paying_at)
+    begins_paying_at = terms.trial_end(at, trial_days, seller.timezone) if wish.is_trial else at
     anchor_day = terms.local_day(begins_paying_at, seller.timezone).day
+
+    def price(period: str) -> EditionPrice:
+        return catalogue.price(wish.product_line, wish.rank, seller.currency, period, begins_paying_at)
+
+    once = price("once") if wish.period in contracts.PERPETUAL else None
+    bought = (once.base_minor, once.seat_minor) if once else (0, 0)
+    if wish.period == "once":
+        return Opening(wish, at, terms.FOREVER, anchor_day, 0, 0, *bought)
+    recurring = price(wish.period)
     ends_at = begins_paying_at if wish.is_trial else terms.term_end(at, wish.period, anchor_day, seller.timezone)
-    return Opening(wish, at, ends_at, anchor_day, price.base_minor, price.seat_minor)
+    return Opening(wish, at, ends_at, anchor_day, recurring.base_minor, recurring.seat_minor, *bought)
 
 
-def begin(member_id: uuid.UUID, subscription_id: uuid.UUID, seller: Seller, opening: Opening) -> Subscription:
-    """Write a new subscription down."""
+def _assert_consistent(wish: Wish) -> None:
+    if wish.is_trial and (wish.period in contracts.PERPETUAL or wish.commitment_years):
+        raise Invalid(_("Only a monthly, quarterly or yearly subscription without a commitment can be tried first."), field="is_trial")
+    if wish.commitment_years is not None and wish.period != "year":
+        raise Invalid(_("A commitment of several years is paid yearly: choose the yearly period."), field="commitment_years")
+    if wish.commitment_years is not None and not 2 <= wish.commitment_years <= contracts.LONGEST_COMMITMENT:
+        raise Invalid(_("Choose from 2 to %(most)s years.", most=contracts.LONGEST_COMMITMENT), field="commitment_years")
+
+
+def begin(member_id: uuid.UUID, subscription_id: uuid.UUID, seller: Seller, opening: Opening, *, unit: str = "day") -> Subscription:
+    """Write a new subscription down; its terms are divided by `unit`."""
     wish, at = opening.wish, opening.begins_at
     subscription = Subscription(
         member_id=member_id, id=subscription_id, product_line=wish.product_line, rank=wish.rank, period=wish.period, currency=seller.currency,
         seats=wish.seats, state="trialing" if wish.is_trial else "active", term=1, anchor_day=opening.anchor_day, started_at=at, term_start=at,
-        term_end=opening.ends_at, term_price_minor=opening.term_price_minor, cancel_at_term_end=False, next_rank=None, next_seats=None, ended_at=None,
-        deployment="saas", licensing="rental", next_attempt_at=opening.ends_at, failed_attempts=0,
+        term_end=opening.ends_at, term_price_minor=opening.term_price_minor, cancel_at_term_end=wish.is_trial and not wish.converts, next_rank=None,
+        next_seats=None, next_period=None, ended_at=None, deployment=wish.deployment, licensing=contracts.licensing_of(wish.period), proration_unit=unit,
+        worth_offset=0, paused_units=0, next_attempt_at=None if wish.period == "once" else opening.ends_at, failed_attempts=0,
     )  # fmt: skip
+    if wish.commitment_years:
+        contracts.commit(subscription, wish.commitment_years, seller.timezone)
     db.session.add(subscription)
     db.session.flush()
     return subscription
 
 
-def plan(
-    subscription: Subscription, rank: int | None, seats: int | None, price_of: Callable[[int], EditionPrice], taken: int, *, at: datetime, timezone: str
-) -> Change:
-    """What changing to this edition and these seats means; None keeps what is, and what is planned.
+@dataclass(frozen=True, slots=True)
+class NextTerm:
+    """The term after the present one, as far as it is known today. `price_minor` is None where the edition is not sold by then."""
 
-    More takes effect at once and costs its share of the term; less waits for the next term; what is now undoes the wait. During
-    a trial everything takes effect at once and costs nothing. `price_of` gives the price of an edition in this term.
-    Raises NotChangeable, SeatsInUse, Invalid when nothing would change.
-    """
-    _assert_changeable(subscription, at)
-    if seats is not None and seats < taken:
-        raise SeatsInUse(_("%(taken)s people hold a seat. Release seats in the team first.", taken=taken), field="seats")
-    is_trial = subscription.state == "trialing"
-    new_rank = rank if rank is not None and (is_trial or rank > subscription.rank) else subscription.rank
-    new_seats = seats if seats is not None and (is_trial or seats > subscription.seats) else subscription.seats
-    next_rank = subscription.next_rank if rank is None else rank if rank < new_rank else None
-    next_seats = subscription.next_seats if seats is None else seats if seats < new_seats else None
-    if (new_rank, new_seats, next_rank, next_seats) == (subscription.rank, subscription.seats, subscription.next_rank, subscription.next_seats):
-        raise Invalid(_("This is what you have already. Choose another edition or number of seats."), field="rank" if seats is None else "seats")
-    price = price_of(new_rank)
-    old = subscription.term_price_minor
-    between = old if new_rank == subscription.rank else terms.term_price(price.base_minor, price.seat_minor, subscription.seats)
-    new = between + (new_seats - subscription.seats) * price.seat_minor
-    gone = proration.progress(subscription.term_start, subscription.term_end, at, timezone)
-    edition_minor, seats_minor = (0, 0) if is_trial else (proration.difference(old, between, gone), proration.difference(between, new, gone))
-    return Change(new_rank, new_seats, next_rank, next_seats, new, max(0, edition_minor), max(0, seats_minor), between, gone)
+    rank: int
+    seats: int
+    period: str
+    price_minor: int | None
+    is_instalment: bool = False
 
 
-def _assert_changeable(subscription: Subscription, at: datetime) -> None:
-    if subscription.state == "ended":
-        raise NotChangeable(_("This subscription has ended. Start a new one."))
-    if subscription.state == "past_due":
-        raise NotChangeable(_("The renewal of this subscription is not paid yet. Top up first; then it can be changed."))
-    if at >= subscription.term_end:
-        raise NotChangeable(_("This term is over and is being renewed right now. Please try again in a minute."))
-
-
-def price_in_term(subscription: Subscription) -> Callable[[int], EditionPrice]:
-    """Prices of this term: those in force when it began (for a trial: when it ends). An edition sold only since then has no price before the next term."""
-    instant = subscription.term_end if subscription.state == "trialing" else subscription.term_start
-    return lambda rank: catalogue.price(subscription.product_line, rank, subscription.currency, subscription.period, instant)
-
-
-def apply(subscription: Subscription, change: Change) -> None:
-    """Make a planned change hold."""
-    subscription.rank, subscription.seats = change.rank, change.seats
-    subscription.next_rank, subscription.next_seats = change.next_rank, change.next_seats
-    subscription.term_price_minor = change.term_price_minor
-
-
-def next_term(subscription: Subscription, change: Change | None = None) -> tuple[int, int, int]:
-    """Edition rank, seats and price of the term after this one: the prices in force when it begins, as far as they are known today."""
+def next_term(subscription: Subscription, change: Change | None = None) -> NextTerm:
+    """The term after this one, at the prices in force when it begins (of an instalment: at the locked ones). Raises NoPrice."""
     seen = change or subscription
-    rank, seats = seen.next_rank or seen.rank, seen.next_seats or seen.seats
-    price = catalogue.price(subscription.product_line, rank, subscription.currency, subscription.period, subscription.term_end)
-    return rank, seats, terms.term_price(price.base_minor, price.seat_minor, seats)
+    starts_at = change.restarts_until if change and change.restarts_until else subscription.term_end
+    if seen.period == "once":
+        return NextTerm(seen.rank, seen.seats, "once", 0)
+    is_instalment = _is_instalment(subscription)
+    rank, seats, period = (seen.rank, seen.seats, seen.period) if is_instalment else _scheduled(seen)
+    price = catalogue.price(subscription.product_line, rank, subscription.currency, period, _listed(subscription, starts_at))
+    return NextTerm(rank, seats, period, terms.term_price(price.base_minor, price.seat_minor, seats), is_instalment)
 
 
-def next_terms(running: Sequence[Subscription]) -> dict[uuid.UUID, tuple[int, int, int | None]]:
+def _scheduled(seen: Subscription | Change) -> tuple[int, int, str]:
+    return seen.next_rank or seen.rank, seen.next_seats or seen.seats, seen.next_period or seen.period
+
+
+def _is_instalment(subscription: Subscription) -> bool:
+    return subscription.committed_until is not None and subscription.committed_until > subscription.term_end
+
+
+def _listed(subscription: Subscription, starts_at: datetime) -> datetime:
+    return subscription.price_locked_at if subscription.price_locked_at and _is_instalment(subscription) else starts_at
+
+
+def next_terms(running: Sequence[Subscription]) -> dict[uuid.UUID, NextTerm]:
     """`next_term` of many subscriptions with one query; the price is None where the edition is not sold by then."""
     lines = {one.product_line for one in running}
     known = db.session.scalars(select(EditionPrice).where(EditionPrice.product_line.in_(lines)).order_by(EditionPrice.valid_from)).all() if lines else ()
     coming = {}
     for one in running:
-        rank, seats = one.next_rank or one.rank, one.next_seats or one.seats
-        wanted = (one.product_line, rank, one.currency, one.period)
-        in_force = [p for p in known if (p.product_line, p.rank, p.currency, p.period) == wanted and p.valid_from <= one.term_end]
-        coming[one.id] = (rank, seats, terms.term_price(in_force[-1].base_minor, in_force[-1].seat_minor, seats) if in_force else None)
+        is_instalment = _is_instalment(one)
+        rank, seats, period = (one.rank, one.seats, one.period) if is_instalment else _scheduled(one)
+        wanted, listed = (one.product_line, rank, one.currency, period), _listed(one, one.term_end)
+        in_force = [p for p in known if (p.product_line, p.rank, p.currency, p.period) == wanted and p.valid_from <= listed]
+        price = terms.term_price(in_force[-1].base_minor, in_force[-1].seat_minor, seats) if in_force else 0 if period == "once" else None
+        coming[one.id] = NextTerm(rank, seats, period, 0 if period == "once" else price, is_instalment)
     return coming

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from billing import renewals, subscription_charges, subscription_previews, top_up_offers, wallets
+from billing import renewals, subscription_charges, subscription_ends, subscription_previews, top_up_offers, wallets
 from billing.accounts import Account
 from billing.models import TopUp, Wallet
 from core.actor import SYSTEM, Actor
@@ -227,7 +227,7 @@ class Year:
         if plan.subscription_id is None:
             return
         if what == "cancel":
-            subscription_charges.cancel(one.id, plan.subscription_id, at=at)
+            subscription_ends.cancel(one.id, plan.subscription_id, at=at)
             return
         now = subscriptions.show(one.id, plan.subscription_id)
         rank = min(now.rank + 1, 4) if what == "upgrade" else None

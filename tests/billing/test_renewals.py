@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, text
 
-from billing import renewal_jobs, renewals, subscription_charges, wallets
+from billing import renewal_jobs, renewals, subscription_ends, wallets
 from billing.accounts import Account as A
 from billing.models import LedgerTransaction, SubscriptionCharge
 from core import clock
@@ -86,7 +86,7 @@ def test_a_cancelled_one_ends_with_its_term_uncharged(member: Member) -> None:
     world.put_in(member, 1_000_00)
     subscription = world.subscribe(member)
     with transaction(world.owner_of(member)):
-        subscription_charges.cancel(member.id, subscription.id, at=AT)
+        subscription_ends.cancel(member.id, subscription.id, at=AT)
     assert world.renew_all(END + timedelta(hours=2)) == renewals.RunResult(1, ended=1)
     held = world.now_of(subscription)
     assert (held.state, held.ended_at, held.next_attempt_at) == ("ended", END, None)
@@ -142,7 +142,7 @@ def test_cancelling_what_is_past_due_ends_it_at_once(member: Member) -> None:
     subscription = world.subscribe(member)
     world.renew_all(END)
     with transaction(world.owner_of(member)):
-        subscription_charges.cancel(member.id, subscription.id, at=END + timedelta(days=1))
+        subscription_ends.cancel(member.id, subscription.id, at=END + timedelta(days=1))
     assert world.now_of(subscription).state == "ended"
     assert charge_of(subscription, 2).state == "void"
     assert told(member) == []

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from billing import subscription_charges, wallets
+from billing import subscription_charges, subscription_ends, wallets
 from billing import subscription_previews as previews
 from billing.accounts import Account as A
 from billing.models import SubscriptionCharge
@@ -18,7 +18,7 @@ from core.actor import SYSTEM
 from core.db import transaction
 from core.errors import IdReused, Invalid
 from core.ids import new_id
-from membership import notices, subscriptions
+from membership import changes, notices, subscriptions
 from membership.models import Member, Subscription, SubscriptionMotion
 from tests.billing import subscription_world as world
 from tests.billing.books import accounts, assert_books_hold
@@ -55,7 +55,7 @@ def preview(member: Member, subscription: Subscription, at: datetime = AT, rank:
     with transaction(world.owner_of(member)):
         seller = subscriptions.seller_of(member.id)
         shown = previews.of_change(subscriptions.show(member.id, subscription.id), seller, rank, seats, at=at)
-        return previews.with_wallet(shown, member.id, at=at)
+        return subscription_charges.with_wallet(shown, member.id, at=at)
 
 
 def test_move_10_a_year_is_paid_from_bonus_and_paid_money_and_deferred(member: Member) -> None:
@@ -147,7 +147,7 @@ def test_the_preview_is_what_is_charged(app: Flask, empty: None, steps: list[tup
             continue
         world.change(member, subscription, shown.amount_minor, at=at, rank=rank, seats=seats)
         after = world.balance(member, at)
-        assert (before[0] - after[0], before[1] - after[1]) == (shown.draw.paid_minor, shown.draw.bonus_minor)
+        assert (before[0] - after[0], before[1] - after[1]) == (shown.wallet.paid_minor, shown.wallet.bonus_minor)
         assert shown.balance_after_minor == sum(after)
     held = world.now_of(subscription)
     told = motions(subscription)
@@ -170,7 +170,7 @@ def test_seats_never_fall_below_the_people_who_hold_one(member: Member) -> None:
         user = make_user("viewer", member)
         with transaction(SYSTEM) as session:
             session.get_one(world_user(), user.id).seat_subscription_id = subscription.id
-    with pytest.raises(subscriptions.SeatsInUse):
+    with pytest.raises(changes.SeatsInUse):
         world.change(member, subscription, 0, seats=2)
 
 
@@ -183,7 +183,7 @@ def world_user() -> type:
 def test_cancel_and_resume(member: Member) -> None:
     world.put_in(member, 1_000_00)
     subscription = world.subscribe(member)
-    for act in (subscription_charges.cancel, subscription_charges.cancel, subscription_charges.resume, subscription_charges.resume):
+    for act in (subscription_ends.cancel, subscription_ends.cancel, subscription_ends.resume, subscription_ends.resume):
         with transaction(world.owner_of(member)):
             act(member.id, subscription.id, at=AT)
     assert [name for name, *_rest in motions(subscription)].count("cancel") == 1
@@ -203,7 +203,7 @@ def test_a_trial_costs_nothing_and_is_given_once(member: Member) -> None:
     assert (held.state, held.term, held.term_start, held.term_price_minor) == ("active", 2, subscription.term_end, world.month_price(4, 20))
     assert [m for m in motions(subscription) if m[0] == "new"] == [("new", 1_200_00, 0, 14_400_00)]
     with transaction(world.owner_of(member)):
-        subscription_charges.cancel(member.id, subscription.id, at=held.term_start)
+        subscription_ends.cancel(member.id, subscription.id, at=held.term_start)
     world.renew_all(held.term_end)
     with pytest.raises(subscriptions.TrialUsed):
         world.subscribe(member, is_trial=True, at=held.term_end)
@@ -214,6 +214,6 @@ def test_another_members_subscription_does_not_exist(member: Member) -> None:
     subscription = world.subscribe(member)
     other = world.member_with(paid=1_000_00)
     with pytest.raises(subscriptions.NoSubscription), transaction(world.owner_of(other)):
-        subscription_charges.cancel(other.id, subscription.id, at=AT)
+        subscription_ends.cancel(other.id, subscription.id, at=AT)
     with pytest.raises(subscriptions.NoSubscription), transaction(world.owner_of(other)):
         subscription_charges.change(member.id, subscription.id, ChangeTo(new_id(), 0, rank=1), at=AT)

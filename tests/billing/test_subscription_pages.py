@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event
 
-from billing import subscription_charges
+from billing import subscription_ends
 from core.clock import now
 from core.db import db, transaction
 from core.ids import new_id
@@ -138,7 +138,7 @@ def test_past_due_and_short_show_the_way_to_money(buyer: FlaskClient, member: Me
     assert filled_buttons(due) == 1
     assert buyer.get(f"{URL}/{one.id}/preview?rank=1").status_code == 303
     with transaction(world.owner_of(member)):
-        subscription_charges.cancel(member.id, one.id, at=now())
+        subscription_ends.cancel(member.id, one.id, at=now())
     assert "payment due" not in page(buyer, URL)
 
 
