@@ -44,7 +44,8 @@ def receipt(entry: Entry, seller: Seller, buyer: Buyer) -> Content:
     """A top-up's receipt: money received in advance. No tax: consumption gives the tax invoice (books)."""
     names = [f"会员储值 · {METHODS.get(entry.method or '', ('充值', ''))[0]}", f"Prepayment · {METHODS.get(entry.method or '', ('', 'top-up'))[1]}"]
     if entry.last4:
-        names = [f"{name} {(entry.brand or '').upper()} •••• {entry.last4}" for name in names]
+        brand = (entry.brand or "").upper()
+        names = [f"{names[0]} {brand} 尾号 {entry.last4}", f"{names[1]} {brand} ending in {entry.last4}"]
     amount = entry.received_minor
     line = _line(1, entry, 1, (names[0], names[1]), amount, 0, None, (1, amount))
     payment = {"received_minor": amount, "granted_minor": entry.granted_minor or 0, "method": entry.method, "reference": entry.bank_reference}
