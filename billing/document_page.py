@@ -57,6 +57,12 @@ class DocumentPage:
         self.file.set_font("Noto", "B" if bold else "", size)
         return height * (1 + self._broken(text, width).count("\n"))
 
+    def _fitting(self, amount: str, width: float) -> float:
+        """The size at which an amount stands on one line: a figure broken in two would be misread."""
+        self.file.set_font("Noto", "", BODY)
+        needed = self.file.get_string_width(amount) + 0.2
+        return BODY if needed <= width else BODY * width / needed
+
     def _broken(self, text: str, width: float) -> str:
         """The text with its lines broken as Chinese is: after any ideograph, between words of other scripts, and no line begins with a closing mark."""
         lines = [""]
@@ -151,15 +157,9 @@ class DocumentPage:
         if self.content["kind"] == "receipt":
             return [("", 8, "L"), ("item", 106, "L"), ("date", 26, "L"), ("amount", 34, "R")]
         return [
-            ("", 7, "L"),
-            ("item", 61, "L"),
-            ("quantity", 11, "R"),
-            ("unit", 22, "R"),
-            ("net", 24, "R"),
-            ("rate", 13, "R"),
-            ("tax", 14, "R"),
-            ("gross", 22, "R"),
-        ]
+            ("", 7, "L"), ("item", 53, "L"), ("quantity", 10, "R"), ("unit", 23, "R"), ("net", 24, "R"), ("rate", 12, "R"),
+            ("tax", 20, "R"), ("gross", 25, "R"),
+        ]  # fmt: skip
 
     def _table(self) -> None:
         self._table_head()
@@ -204,7 +204,9 @@ class DocumentPage:
         top, x = self.file.get_y() + 1.3, LEFT
         for cell, (label, width, align) in zip(cells, self._columns(), strict=True):
             at = x + (0 if align == "R" else 1.5)
-            below = self._text(at, top, cell, width - 1.5 if align == "R" else width - 2, align=align, colour=MUTED if not label else INK)
+            room = width - 1.5 if align == "R" else width - 2
+            size = self._fitting(cell, room) if align == "R" else BODY
+            below = self._text(at, top, cell, room, size=size, align=align, colour=MUTED if not label else INK)
             if label == "item" and note:
                 self._text(at, below, note, width - 2, size=SMALL, colour=MUTED, height=3.6)
             x += width
