@@ -27,6 +27,10 @@
 select format('book %s, transaction %s', p.book_id, p.transaction_id) as subject, 'transaction' as what, 'missing' as recorded, p.n || ' posting' as derived
 from posting p left join ledger_transaction t on t.book_id = p.book_id and t.id = p.transaction_id where t.id is null
 
+-- check: transaction without book
+select format('book %s, transaction %s', t.book_id, t.id) as subject, 'book' as what, 'missing' as recorded, t.kind || ' transaction' as derived
+from ledger_transaction t left join book b on b.id = t.book_id where b.id is null
+
 -- check: never below zero
 select format('book %s, wallet %s', member_id, currency) as subject, 'held' as what, held_minor::text as recorded,
   'at most ' || paid_minor + bonus_minor as derived
@@ -96,7 +100,7 @@ cross join lateral (values
 -- check: wallet against grants
 with derived as (
   select member_id, currency, sum(remaining_minor) filter (where kind = 'paid') as paid, sum(remaining_minor) filter (where kind = 'bonus') as bonus,
-    sum(held_minor) as held, min(expires_at) as expiry from wallet_grant where is_open group by 1, 2)
+    sum(held_minor) as held, min(expires_at) filter (where remaining_minor > held_minor) as expiry from wallet_grant where is_open group by 1, 2)
 select format('book %s, wallet %s', coalesce(w.member_id, d.member_id), coalesce(w.currency, d.currency)) as subject, v.what, v.recorded, v.derived
 from wallet w full join derived d on d.member_id = w.member_id and d.currency = w.currency
 cross join lateral (values
@@ -105,6 +109,26 @@ cross join lateral (values
   ('held', w.held_minor::text, coalesce(d.held, 0)::text, coalesce(w.held_minor, 0) <> coalesce(d.held, 0)),
   ('next_expiry_at', coalesce(w.next_expiry_at::text, 'none'), 'not after ' || d.expiry, d.expiry < coalesce(w.next_expiry_at, 'infinity'))
 ) v(what, recorded, derived, differs) where v.differs
+
+-- check: hold
+with drawn as (select member_id, hold_id, sum(remaining_minor) as remaining from hold_draw group by 1, 2)
+select format('book %s, hold %s', h.member_id, h.id) as subject, 'remaining' as what, (h.amount_minor - h.captured_minor - h.released_minor)::text as recorded,
+  coalesce(d.remaining, 0)::text as derived
+from hold h left join drawn d on d.member_id = h.member_id and d.hold_id = h.id
+where h.amount_minor - h.captured_minor - h.released_minor <> coalesce(d.remaining, 0)
+
+-- check: held
+with drawn as (select member_id, grant_id, sum(remaining_minor) as remaining from hold_draw group by 1, 2)
+select format('book %s, grant %s', g.member_id, g.id) as subject, 'held' as what, g.held_minor::text as recorded, coalesce(d.remaining, 0)::text as derived
+from wallet_grant g left join drawn d on d.member_id = g.member_id and d.grant_id = g.id where g.held_minor <> coalesce(d.remaining, 0)
+
+-- check: receivable
+with owed as (
+  select p.book_id, t.currency, sum(case when p.source = 12 then p.amount_minor else -p.amount_minor end) as amount
+  from posting p join ledger_transaction t on t.book_id = p.book_id and t.id = p.transaction_id where 12 in (p.source, p.target) group by 1, 2)
+select format('book %s, wallet %s', w.member_id, w.currency) as subject, 'receivable' as what, w.receivable_minor::text as recorded,
+  coalesce(o.amount, 0)::text as derived
+from wallet w left join owed o on o.book_id = w.member_id and o.currency = w.currency where w.receivable_minor <> coalesce(o.amount, 0)
 
 -- check: lot
 with moved as (
@@ -140,7 +164,8 @@ group by t.currency having sum(case when p.target = 90 then p.amount_minor else 
 
 -- check: top-up
 with posted as (
-  select t.book_id, t.id, t.currency, coalesce(sum(e.paid), 0) as paid, coalesce(sum(e.bonus), 0) as bonus
+  select t.book_id, t.id, t.currency, coalesce(sum(e.paid), 0) + coalesce((select sum(p.amount_minor) from posting p
+      where p.book_id = t.book_id and p.transaction_id = t.id and p.target = 12), 0) as paid, coalesce(sum(e.bonus), 0) as bonus
   from ledger_transaction t left join ({effects}) e on e.book_id = t.book_id and e.transaction_id = t.id where t.kind = 'top_up' group by 1, 2, 3),
 settled as (select *, coalesce(received_minor, amount_minor) as paid from top_up where state = 'settled')
 select format('book %s, top-up %s', coalesce(s.member_id, p.book_id), coalesce(s.id, p.id)) as subject, v.what, v.recorded, v.derived
@@ -154,13 +179,20 @@ cross join lateral (values
 select format('book %s, order %s', o.member_id, o.id) as subject, 'total' as what, o.total_minor::text as recorded,
   coalesce((-t.amount_minor)::text, 'no transaction') as derived
 from store_order o left join ledger_transaction t on t.book_id = o.member_id and t.id = o.id and t.kind = 'purchase' and t.currency = o.currency
-where o.state = 'completed' and o.total_minor > 0 and o.total_minor is distinct from -t.amount_minor
+where o.state = 'completed' and o.total_minor > 0 and (t.id is null or o.total_minor <> o.paid_minor + o.bonus_minor + o.credit_minor
+  or o.total_minor <> o.credit_minor - t.amount_minor or o.credit_minor > 0 and o.credit_minor <> coalesce((
+    select sum(p.amount_minor) from posting p where p.book_id = t.book_id and p.transaction_id = t.id and p.source = 12), 0))
+
+-- check: licence
+select format('book %s, licence %s', l.member_id, l.id) as subject, 'listing' as what, l.listing_id::text as recorded, coalesce(o.listing_id::text, 'no order') as derived
+from license l left join store_order o on o.member_id = l.member_id and o.id = l.id where l.listing_id is distinct from o.listing_id
 
 -- check: subscription charge
 select format('book %s, subscription charge %s', c.member_id, c.id) as subject, 'amount' as what, c.amount_minor::text as recorded,
   coalesce((-t.amount_minor)::text, 'no transaction') as derived
 from subscription_charge c left join ledger_transaction t on t.book_id = c.member_id and t.id = c.id and t.kind = 'subscription' and t.currency = c.currency
-where c.state = 'paid' and c.amount_minor > 0 and c.amount_minor is distinct from -t.amount_minor
+where c.state = 'paid' and c.amount_minor > 0 and (t.id is null or c.amount_minor <> -t.amount_minor and c.amount_minor + t.amount_minor <> coalesce((
+  select sum(p.amount_minor) from posting p where p.book_id = t.book_id and p.transaction_id = t.id and p.source = 12), 0))  -- on credit
 
 -- check: refund
 with charged as (

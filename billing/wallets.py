@@ -76,6 +76,7 @@ class ChargeResult:
     paid_minor: int
     bonus_minor: int
     balance_after_minor: int
+    credit_minor: int = 0  # of a charge: owed under the credit limit; of a credit: what it settled of that
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ class Order(Base):
     """A purchase. Its id is the client's, and the ledger transaction's."""
 
     __tablename__ = "store_order"
-    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    member_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     request_hash: Mapped[bytes]
     listing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("listing.id"))
@@ -117,6 +117,7 @@ class Order(Base):
     currency: Mapped[str]
     paid_minor: Mapped[int]  # drawn from paid grants
     bonus_minor: Mapped[int]  # drawn from bonus grants
+    credit_minor: Mapped[int] = mapped_column(server_default="0")  # on the member's account, where its credit limit allowed it
     balance_after_minor: Mapped[int]
     state: Mapped[str]  # completed | refunded
     offer_id: Mapped[uuid.UUID | None]
@@ -137,7 +138,7 @@ class License(Base):
     __tablename__ = "license"
     member_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)  # the order's id
-    listing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("listing.id"))
+    listing_id: Mapped[uuid.UUID]  # the order's
     version: Mapped[str]  # the version bought
     installed_version: Mapped[str | None]
     quantity: Mapped[int]

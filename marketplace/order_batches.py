@@ -41,7 +41,7 @@ class Gatherer:
         self._is_led = False
 
     def place(self, request: dict[str, Any]) -> Any:
-        """The row of `place_order` for these fields of an `order_request`; raises what it raises for this request alone."""
+        """The row of `place_orders` for these fields of an `order_request`; raises what it raises for this request alone."""
         own = _Waiting(request)
         with self._guard:
             if self._is_led:
@@ -59,7 +59,6 @@ class Gatherer:
         with self._guard:
             batch = [own, *self._waiting[: MOST - 1]]
             del self._waiting[: MOST - 1]
-        batch.sort(key=lambda waiting: waiting.request["member_id"])  # `place_orders` locks in this order
         try:
             for waiting, row in zip(batch, _call(batch), strict=True):
                 waiting.row = row
@@ -87,6 +86,6 @@ def _call(batch: Sequence[_Waiting]) -> list[Any]:
 
 
 def place(request: dict[str, Any]) -> Any:
-    """The row of `place_order` for these fields of an `order_request`, in a transaction shared with whoever waits at the same time."""
+    """The row of `place_orders` for these fields of an `order_request`, in a transaction shared with whoever waits at the same time."""
     gatherer: Gatherer = current_app.extensions.setdefault("order_batches", Gatherer())
     return gatherer.place(request)

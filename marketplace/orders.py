@@ -58,6 +58,7 @@ class Placed:
     currency: str
     paid_minor: int
     bonus_minor: int
+    credit_minor: int
     balance_after_minor: int
     at: datetime
     is_replay: bool
@@ -132,18 +133,18 @@ def _request(
         "targets": [int(t.account) for t in quote.targets], "amounts": [t.amount_minor for t in quote.targets],
         "bonus_limits": [t.bonus_minor for t in quote.targets], "is_exclusive": not terms.is_repeatable,
         "offer_id": attribution and str(attribution.offer_id), "csm_id": attribution and attribution.csm_id and str(attribution.csm_id),
-        "placed_by": placed_by and str(placed_by), "at": at.isoformat(),
+        "placed_by": placed_by and str(placed_by), "at": at.isoformat(), "consumption_order": wallets.consumption_order(),
     }  # fmt: skip
 
 
 def _outcome(quote: pricing.Quote, wanted: Wanted, row: Any) -> Placed:
     """The order a call of `place_orders` left, or the error it stands for."""
-    status, missing, paid, bonus, balance_after, at = row
+    status, missing, paid, bonus, balance_after, at, credit = row
     if status in ("new", "replayed"):
         terms = quote.listing
         return Placed(
             wanted.id, terms.slug, terms.version, wanted.quantity, terms.price_minor, quote.total_minor, quote.tax_minor, terms.currency,
-            paid, bonus, balance_after, at, status == "replayed",
+            paid, bonus, credit, balance_after, at, status == "replayed",
         )  # fmt: skip
     if status == "stale":
         raise pricing.PriceChanged(_("The listing has changed just now. Nothing was charged."), price_minor=quote.listing.price_minor)
@@ -166,5 +167,5 @@ def replayed(member_id: uuid.UUID, slug: str, wanted: Wanted) -> Placed | None:
         raise IdReused(_("This id was already used for another request."), field="id")
     return Placed(
         order.id, slug, order.version, order.quantity, order.price_minor, order.total_minor, order.tax_minor, order.currency,
-        order.paid_minor, order.bonus_minor, order.balance_after_minor, order.at, True,
+        order.paid_minor, order.bonus_minor, order.credit_minor, order.balance_after_minor, order.at, True,
     )  # fmt: skip

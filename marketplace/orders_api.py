@@ -37,6 +37,7 @@ class OrderOut(Schema):
     currency = fields.String(required=True)
     paid_minor = fields.Integer(required=True, metadata={"description": "Drawn from paid money"})
     bonus_minor = fields.Integer(required=True, metadata={"description": "Drawn from bonus"})
+    credit_minor = fields.Integer(required=True, metadata={"description": "Owed under your credit limit; your next top-up settles it"})
     balance_after_minor = fields.Integer(required=True)
     at = fields.DateTime(required=True)
 

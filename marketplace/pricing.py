@@ -71,7 +71,7 @@ class Quote:
         return sum(t.bonus_minor for t in self.targets)
 
 
-_offered: dict[str, Offered] = {}  # a hint: `place_order` compares the revision in the transaction that charges
+_offered: dict[str, Offered] = {}  # a hint: `place_orders` compares the revision in the transaction that charges
 
 
 def remembered(slug: str) -> Offered | None:

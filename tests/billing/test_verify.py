@@ -20,7 +20,7 @@ from tests.factories import AT, ENTITY, make_member
 
 CONSTRAINTS = (
     "alter table wallet drop constraint wallet_never_below_zero_check",
-    "alter table posting drop constraint posting_book_id_transaction_id_fkey",
+    "alter table wallet drop constraint wallet_member_id_fkey",
     "alter table lot drop constraint lot_spent_check",
     "alter table lot drop constraint lot_earned_check",
     "alter table wallet_grant drop constraint wallet_grant_remaining_check",
@@ -68,6 +68,14 @@ CORRUPTIONS = {
     "money without settled top-up": ("update top_up set state = 'pending'", "top-up", "paid", "no settled top-up", "100000"),
     "amount of a top-up": ("update top_up set amount_minor = amount_minor + 1", "top-up", "paid", "100001", "100000"),
     "bonus of a top-up": ("update top_up set bonus_minor = 1", "top-up", "bonus", "1", "10000"),
+    "transaction without book": ("delete from book where kind = 'member'", "transaction without book", "book", "missing", ""),
+    "a hold that reserves nothing": ("insert into hold (member_id, id, request_hash, currency, amount_minor, created_at)"
+        " select member_id, gen_random_uuid(), '', currency, 10, '2026-06-15' from wallet", "hold", "remaining", "10", "0"),
+    "held for nobody": ("update wallet_grant set held_minor = 5 where kind = 'paid'", "held", "held", "5", "0"),
+    "owed by nobody": ("update wallet set receivable_minor = 7", "receivable", "receivable", "7", "0"),
+    "licence of another listing": ("insert into license (member_id, id, listing_id, version, quantity, state, is_exclusive, starts_at)"
+        " select member_id, id, '00000000-0000-0000-0000-000000000007', '1', 1, 'active', false, at from store_order", "licence", "listing",
+        "00000000-0000-0000-0000-000000000007", "00000000-0000-0000-0000-000000000008"),
     "amount of an order": ("update store_order set price_minor = 1, total_minor = quantity", "order", "total", "1", "21200"),
     "order without transaction": ("update store_order set id = gen_random_uuid()", "order", "total", "21200", "no transaction"),
     "amount of a subscription charge": ("update subscription_charge set amount_minor = 1, tax_minor = 0", "subscription charge", "amount", "1", "5000"),

@@ -1,6 +1,7 @@
 """Buying over the API: once, never below zero, gathered with its neighbours and yet alone."""
 
 import contextlib
+import json
 import os
 import socket
 import threading
@@ -14,6 +15,7 @@ import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from billing import verify, wallets
 from core import db as core_db
@@ -243,11 +245,52 @@ def test_a_batch_leaves_no_member_behind(app: Flask) -> None:
     assert core_db.member_call("select count(*) from store_order", []) == [(0,)]
 
 
-def test_the_function_insists_on_member_order(app: Flask) -> None:
-    ids = sorted(str(make_member(paid=1000).id) for _ in range(2))
-    batch = [order_batches._Waiting({"member_id": m, "id": str(new_id())}) for m in reversed(ids)]
-    with pytest.raises(psycopg.errors.AssertFailure):
-        order_batches._call(batch)
+def request_of(member: Member) -> dict[str, object]:
+    """A purchase of PACK as it goes into a batch."""
+    quote = pricing.quote(member.id, pricing.remembered(PACK), 1, at=AT)
+    return orders._request(member.id, quote, orders.Wanted(new_id(), PRICE), AT, None, None)
+
+
+def test_batches_in_opposite_order_do_not_wait_for_each_other_in_a_circle(app: Flask) -> None:
+    """Whatever the order of the requests, the wallets are locked in member order, and each result stands where its request did."""
+    members = [make_member(paid=10_000) for _ in range(6)]
+    remember(app, PACK)
+
+    def call(batch: list[Member]) -> list[tuple[object, ...]]:
+        with app.app_context():
+            return order_batches._call([order_batches._Waiting(request_of(member)) for member in batch])
+
+    for found in at_once(*[lambda: call(members), lambda: call(members[::-1])] * 4):
+        assert [row[0] for row in found] == ["new"] * 6
+    assert [balance(member) for member in members] == [10_000 - 8 * PRICE] * 6
+
+
+def test_a_batch_writes_for_its_own_members_only(app: Flask, owner: Engine) -> None:
+    """Neither may a member place another's order, nor does naming a batch open anything to those who are not in it."""
+    mine, theirs = make_member(paid=1000), make_member(paid=1000)
+    for member in (mine, theirs):
+        core_db.db.session.expunge(member)  # a refusal must not forget who they are
+    remember(app, PACK)
+    both = json.dumps([request_of(mine), request_of(theirs)])
+    with pytest.raises(DBAPIError, match="a member may buy for itself only"), transaction(acting_for(mine)) as session:
+        session.execute(orders._PLACE, {"requests": both})
+    given = "from jsonb_populate_record(null::order_request, :r) r"
+    record = f"select record_orders(array[r], array[(r.member_id, r.id, 'new', 0, 0, 0, 0, 0)::charge_result]) {given}"
+    charge = (
+        f"select charge_many(array[(r.member_id, r.id, r.request_hash, 'purchase', r.currency, r.at, null, r.targets, r.amounts, r.bonus_limits, null, null)"
+        f"::charge_request]) {given}"
+    )
+    for statement, refusal in ((record, "row-level security"), (charge, "own book only")):
+        with transaction(acting_for(mine)) as session, session.begin_nested() as savepoint:
+            session.execute(text("select set_config('app.batch_members', :m, true)"), {"m": f"{{{mine.id}}}"})
+            with pytest.raises(DBAPIError, match=refusal):
+                session.execute(text(statement), {"r": json.dumps(request_of(theirs))})
+            savepoint.rollback()
+    with transaction(acting_for(mine)) as session:  # and whoever is in a batch is still not seen by its neighbours
+        session.execute(text("select set_config('app.batch_members', :m, true)"), {"m": f"{{{mine.id},{theirs.id}}}"})
+        assert session.scalar(text("select count(*) from wallet")) == 1
+    assert (balance(mine), balance(theirs)) == (1000, 1000)
+    assert not rows(owner, "select from store_order")
 
 
 def test_a_dead_connection_is_replaced(app: Flask, owner: Engine) -> None:
