@@ -2,10 +2,10 @@
 
 import sys
 
-from benchmarks import pages, purchase, sandbox
+from benchmarks import pages, purchase, renewals, sandbox
 from core.embedded.process import adopt_orphans
 
-ALL = {"purchase": purchase.measure, "pages": pages.measure, "sandbox": sandbox.measure}
+ALL = {"purchase": purchase.measure, "pages": pages.measure, "renewals": renewals.measure, "sandbox": sandbox.measure}
 
 
 def main() -> None:

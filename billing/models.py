@@ -273,7 +273,6 @@ class SubscriptionCharge(Base):
     run_id: Mapped[uuid.UUID | None]  # the renewal run that paid it; None: a top-up, or the member itself
     service_units: Mapped[int | None]  # how many proration units it covers; None: a whole term
     __table_args__ = (
-        ForeignKeyConstraint(["member_id", "subscription_id"], ["subscription.member_id", "subscription.id"]),
         CheckConstraint("state in ('paid', 'unpaid', 'void')", name="state"),
         CheckConstraint(
             "service_until > service_from and case when credits_id is null then amount_minor >= 0 and tax_minor between 0 and amount_minor"
@@ -282,7 +281,6 @@ class SubscriptionCharge(Base):
         ),
         CheckConstraint("service_units > 0", name="service_units"),
         Index("subscription_charge_unpaid_idx", "member_id", "due_at", postgresql_where=text("state = 'unpaid'")),
-        Index(None, "member_id", "subscription_id", "term"),
         Index("subscription_charge_paid_at_idx", "paid_at", postgresql_using="brin", postgresql_with={"pages_per_range": 32}),
     )
 

@@ -249,3 +249,16 @@ cross join lateral (values
   ('document', coalesce(l.kind, 'none'), coalesce(s.document_kind, 'none')),
   ('gross', coalesce(l.gross, 0)::text, coalesce(s.gross, 0)::text), ('tax', coalesce(l.tax, 0)::text, coalesce(s.tax, 0)::text)
 ) v(what, recorded, derived) where v.recorded <> v.derived
+
+-- check: subscription of charges and motions
+select format('book %s, %s %s', r.member_id, r.kind, r.id) as subject, 'subscription' as what, r.subscription_id::text as recorded, 'missing' as derived
+from (select member_id, id, subscription_id, 'charge' as kind from subscription_charge
+  union all select member_id, id, subscription_id, 'motion' from subscription_motion) r
+left join subscription s on s.member_id = r.member_id and s.id = r.subscription_id where s.id is null
+
+-- check: renewal run
+with paid as (select run_id, currency, count(*) as n, sum(amount_minor) as amount from subscription_charge where run_id is not null and state = 'paid' group by 1, 2)
+select format('run %s, %s', coalesce(p.run_id, t.run_id), coalesce(p.currency, t.currency)) as subject, v.what, v.recorded::text, v.derived::text
+from paid p full join (select * from renewal_run_total where outcome = 'renewed') t on t.run_id = p.run_id and t.currency = p.currency
+cross join lateral (values ('renewed', coalesce(t.count, 0), coalesce(p.n, 0)), ('amount', coalesce(t.amount_minor, 0), coalesce(p.amount, 0))) v(what, recorded, derived)
+where v.recorded <> v.derived

@@ -234,7 +234,7 @@ class Subscription(Base):
         CheckConstraint("proration_unit in ('day', 'second') and paused_units >= 0", name="proration"),
         CheckConstraint("num_nulls(parked_at, parked_reason) in (0, 2) and (parked_at is null or next_attempt_at is null)", name="parked"),
         CheckConstraint("suspended_at is null or state = 'past_due'", name="suspended"),
-        Index("subscription_due_idx", "next_attempt_at", postgresql_where=text("state in ('trialing', 'active', 'past_due')")),
+        Index("subscription_due_idx", "next_attempt_at", "member_id", postgresql_where=text("state in ('trialing', 'active', 'past_due')")),
         Index("subscription_resumes_idx", "resumes_at", postgresql_where=text("state = 'paused'")),
         Index("subscription_running_idx", "member_id", "product_line", unique=True, postgresql_where=text("state <> 'ended'")),
         {"postgresql_with": {"fillfactor": "70"}},
@@ -285,10 +285,8 @@ class SubscriptionMotion(Base):
     csm_id: Mapped[uuid.UUID | None]
     seq: Mapped[int] = mapped_column(Identity(always=True))  # the order in which motions were written: several may share an instant
     __table_args__ = (
-        ForeignKeyConstraint(["member_id", "subscription_id"], ["subscription.member_id", "subscription.id"]),
         CheckConstraint(f"motion in ({', '.join(repr(name) for name in MOTIONS)})", name="motion"),
-        Index(None, "member_id", "subscription_id", "at"),
-        Index(None, "at"),
+        Index("subscription_motion_at_idx", "at", postgresql_using="brin", postgresql_with={"pages_per_range": 32}),
     )
 
 

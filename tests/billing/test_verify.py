@@ -80,6 +80,13 @@ CORRUPTIONS = {
     "order without transaction": ("update store_order set id = gen_random_uuid()", "order", "total", "21200", "no transaction"),
     "amount of a subscription charge": ("update subscription_charge set amount_minor = 1, tax_minor = 0", "subscription charge", "amount", "1", "5000"),
     "charge said to be paid": ("update subscription_charge set state = 'paid' where state = 'unpaid'", "subscription charge", "amount", "4200", "no transaction"),
+    "charge of no subscription": (
+        "update subscription_charge set subscription_id = '00000000-0000-0000-0000-000000000007' where state = 'unpaid'",
+        "subscription of charges and motions", "subscription", "00000000", "missing",
+    ),
+    "run without a figure": (
+        "update subscription_charge set run_id = member_id where state = 'paid'", "renewal run", "renewed", "0", "1",
+    ),
     "more given back than charged": (REFUNDED.format(amount=14001, account=28), "refund", "given back", "14001", "from 0 to 14000"),
     "given back what was not charged": (REFUNDED.format(amount=1, account=41), "refund", "given back", "1", "from 0 to 0"),
     "given back less than nothing": (REFUNDED.format(amount=-1, account=28), "refund", "given back", "-1", "from 0 to 14000"),
