@@ -1,6 +1,6 @@
 """Renewal batches look everything up by key
 
-Revision: 0242, after 0251
+Revision: 0242, after 0202
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0242"
-down_revision = "0251"
+down_revision = "0202"
 branch_labels = None
 depends_on = None
 
