@@ -75,6 +75,7 @@ class Settings:
     pause_days_per_year: int = 90
     quote_minutes: int = 10  # where terms are divided by seconds: how long a price that was shown holds
     offer_days: int = 30
+    stale_listing_days: int = 730  # not updated for longer: hidden in the store unless asked for
     event_batch_max: int = 5_000
     clock_days_max: int = 3_660  # how far a demo's clock moves at a time
     sandbox_cpu_s: int = 20

@@ -74,7 +74,6 @@ class Listing(Base):
         CheckConstraint("(pricing = 'recurring') = (period is not null)", name="period"),
         CheckConstraint("state in ('draft', 'in_review', 'published', 'deprecated', 'archived')", name="state"),
         CheckConstraint("required_rank between 0 and 4 and bonus_limit_bp between 0 and 10000", name="limits"),
-        Index(None, "search", postgresql_using="gin"),
         Index(None, "publisher_id"),
     )
 

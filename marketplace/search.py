@@ -1,32 +1,31 @@
-"""Finding listings, in Chinese and English, from a one-character query on.
+"""Finding listings, in Chinese and English, from a one-character query on: counted, narrowed, ordered and cut to a page by the database."""
 
-The database matches and ranks; facets, edition verdicts and order are worked out here over the matches, which is right and fast for
-the some thousands of listings a store of one vendor holds.
-"""
-
-import difflib
-import re
-import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import cast, func, literal, select, text
-from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy import Row, select, text
 from sqlalchemy.orm import defer
 
 from core import paging
 from core.db import db
-from marketplace.listings import CATEGORIES, KINDS, Shown, compatibility
+from marketplace import search_query
+from marketplace.listings import Shown, compatibility
 from marketplace.models import Listing, Publisher
-from marketplace.publishing import HAN, WORD
+from marketplace.search_index import ListingRequirement
+from marketplace.suggestions import suggest
+from membership import entitlements
 
 SORTS = ("relevance", "newest", "rating", "price_up", "price_down")
-LONGEST_QUERY = 200
-WEIGHTS = "{0.05, 0.2, 0.4, 1.0}"  # D, C, B, A: a word of the name counts most
-PRIOR_STARS, PRIOR_REVIEWS = 3.5, 3  # a rating is drawn towards 3.5 as long as few have voted
-RATE = 1_000_000
+_ORDERS = {  # column, direction, and how a later row compares
+    "relevance": ("score", "desc", "<"),
+    "newest": ("updated_at", "desc", "<"),
+    "rating": ("score", "desc", "<"),
+    "price_up": ("price_minor", "asc", ">"),
+    "price_down": ("price_minor", "desc", "<"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,117 +35,64 @@ class Filters:
     kind: str = ""
     category: str = ""
     price: str = ""  # free | paid
-    usable: bool = False
+    edition: int | None = None  # the rank that is required, 0: any member may use it
+    usable: bool = False  # by the member that asks
     stars: int = 0  # at least
+    since: datetime | None = None  # changed since then
 
     @property
     def is_set(self) -> bool:
-        """Does any of them narrow?"""
-        return self != Filters()
+        """Does a person's choice narrow? What is hidden by default is no choice."""
+        return replace(self, usable=False, since=None) != Filters()
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One page of results. `is_loose`: nothing held all the words, these hold some. `suggestion`: a query that would find something."""
+    """One page of results. `hidden`: how many more there would be without `usable` and `since`.
+
+    `is_loose`: nothing held all the words, these hold some. `suggestion`: a query that would find something.
+    """
 
     hits: Sequence[Shown]
     total: int
     total_unfiltered: int
+    hidden: int
     facets: Mapping[str, Mapping[str, int]]
     next: str | None
     is_loose: bool = False
     suggestion: str | None = None
 
 
-@dataclass(slots=True)
-class _Query:
-    words: list[str] = field(default_factory=list)
-    runs: list[str] = field(default_factory=list)
-
-
-def _parse(query: str) -> _Query:
-    folded = unicodedata.normalize("NFKC", query[:LONGEST_QUERY]).lower()
-    return _Query(WORD.findall(folded), HAN.findall(folded))
-
-
-def _word(word: str) -> str:
-    """A word and what begins with it; `contacts` finds `contact` too."""
-    stem = word[:-1] if len(word) > 3 and word.endswith("s") else None
-    return f"('{word}':* | '{stem}':*)" if stem else f"'{word}':*"
-
-
-def _pairs(run: str) -> list[str]:
-    return [run] if len(run) == 1 else [run[i : i + 2] for i in range(len(run) - 1)]
-
-
-def tsquery(query: str, *, loose: bool = False) -> str | None:
-    """The query as a tsquery's text form, all terms or (`loose`) any; `None` where it holds nothing to search for."""
-    parsed = _parse(query)
-    terms = [_word(word) for word in parsed.words] + [f"'{pair}'" for run in parsed.runs for pair in _pairs(run)]
-    return (" | " if loose else " & ").join(dict.fromkeys(terms)) or None
-
-
-def _matches(wanted: str | None) -> list[tuple[Listing, Publisher, int]]:
-    statement = (
-        select(Listing, Publisher)
-        .join(Publisher, Publisher.id == Listing.publisher_id)
-        .where(Listing.state == "published", Listing.current_version.is_not(None))
-        .options(defer(Listing.search), defer(Listing.description_zh), defer(Listing.description_en))
-    )
-    if wanted is None:
-        return [(listing, publisher, 0) for listing, publisher in db.session.execute(statement)]
-    asked = cast(literal(wanted), TSQUERY)
-    rank = func.ts_rank(text(f"'{WEIGHTS}'::float4[]"), Listing.search, asked)
-    rows = db.session.execute(statement.add_columns(rank).where(Listing.search.op("@@")(asked)))
-    return [(listing, publisher, int(score * RATE)) for listing, publisher, score in rows]
-
-
-def _score(listing: Listing) -> int:
-    """Average stars, drawn towards the prior (Bayesian average), in thousandths."""
-    return int(1000 * (listing.rating_sum + PRIOR_STARS * PRIOR_REVIEWS) / (listing.rating_count + PRIOR_REVIEWS))
-
-
-def _since(at: datetime | None) -> int:
-    return int(at.timestamp()) if at else 0
-
-
-_ORDER: dict[str, Callable[[Listing, int], tuple[int, ...]]] = {
-    "relevance": lambda listing, rank: (-rank, -_score(listing), -_since(listing.published_at)),
-    "newest": lambda listing, _rank: (-_since(listing.updated_at),),
-    "rating": lambda listing, _rank: (-_score(listing), -listing.rating_count),
-    "price_up": lambda listing, rank: (listing.price_minor, -rank),
-    "price_down": lambda listing, rank: (-listing.price_minor, -rank),
-}
-
-
-def _passes(shown: Shown, filters: Filters) -> bool:
-    listing = shown.listing
-    return (
-        (not filters.kind or listing.kind == filters.kind)
-        and (not filters.category or listing.category == filters.category)
-        and (not filters.price or (filters.price == "free") == (listing.price_minor == 0))
-        and (not filters.usable or shown.is_usable)
-        and (not filters.stars or (listing.rating_count > 0 and listing.rating_sum >= filters.stars * listing.rating_count))
-    )
-
-
-def _facets(matches: Iterable[Shown], filters: Filters) -> dict[str, dict[str, int]]:
-    """How many results each choice would give, the other filters kept."""
-    matches = list(matches)
-
-    def count(without: Filters, value: Callable[[Shown], str]) -> dict[str, int]:
-        return dict(Counter(value(shown) for shown in matches if _passes(shown, without)))
-
-    return {
-        "kind": count(replace(filters, kind=""), lambda shown: shown.listing.kind),
-        "category": count(replace(filters, category=""), lambda shown: shown.listing.category),
-        "price": count(replace(filters, price=""), lambda shown: "paid" if shown.listing.price_minor else "free"),
-        "usable": count(replace(filters, usable=False), lambda shown: "yes" if shown.is_usable else "no"),
-    }
+# Listings are counted by cell, then cells by facet; each facet with the other filters kept (`o` says how many of them a cell fails).
+_COUNT = """
+with counted as materialized (
+  select cell_id, count(*) as n, count(*) filter (where cast(:since as timestamptz) is null or updated_at >= :since) as fresh
+  from listing_index {matching} group by cell_id
+), cell as materialized (
+  select c.*, q.required_rank, n, fresh, not (:usable and requirement_id <> all(:allowed)) as fits, requirement_id = any(:allowed) as is_usable,
+    :kind not in ('', kind) as kind_off, :category not in ('', category) as category_off,
+    :price not in ('', case when is_free then 'free' else 'paid' end) as price_off,
+    coalesce(q.required_rank <> :edition, false) as edition_off, stars < :stars as stars_off
+  from counted join listing_cell c on c.id = cell_id join listing_requirement q on q.id = c.requirement_id
+), o as materialized (select *, kind_off::int + category_off::int + price_off::int + edition_off::int + stars_off::int as off from cell)
+select 'total' as facet, '' as choice, coalesce(sum(fresh) filter (where off = 0 and fits), 0) as n from o
+union all select 'all', '', coalesce(sum(n), 0) from o
+union all select 'with_hidden', '', coalesce(sum(n) filter (where off = 0), 0) from o
+union all select 'kind', kind, sum(fresh) from o where off = kind_off::int and fits group by kind
+union all select 'category', category, sum(fresh) from o where off = category_off::int and fits group by category
+union all select 'price', case when is_free then 'free' else 'paid' end, sum(fresh) from o where off = price_off::int and fits group by is_free
+union all select 'edition', required_rank::text, sum(fresh) from o where off = edition_off::int and fits group by required_rank
+union all select 'stars', stars::text, sum(fresh) from o where off = stars_off::int and fits group by stars
+union all select 'usable', case when is_usable then 'yes' else 'no' end, sum(fresh) from o where off = 0 group by is_usable
+"""
+_CELLS = """cell_id in (select c.id from listing_cell c join listing_requirement q on q.id = c.requirement_id where :kind in ('', kind)
+  and :category in ('', category) and :price in ('', case when is_free then 'free' else 'paid' end)
+  and coalesce(q.required_rank = :edition, true) and stars >= :stars and not (:usable and requirement_id <> all(:allowed)))
+  and (cast(:since as timestamptz) is null or updated_at >= :since)"""
 
 
 def find(
-    query: str = "",
+    typed: str = "",
     filters: Filters | None = None,
     sort: str = "",
     *,
@@ -154,59 +100,82 @@ def find(
     limit: int | None = None,
     ranks: Mapping[str, int] | None = None,
 ) -> Found:
-    """Published listings that hold all words of the query (or, failing that, some), narrowed, ordered and cut to a page.
+    """Published listings that hold all words typed (or, failing that, some), narrowed, ordered and cut to a page.
 
     `ranks` are the edition ranks of the member that asks: each hit then says whether that member may use it. Raises BadCursor.
     """
-    filters = filters or Filters()
-    sort = sort if sort in SORTS else "relevance" if query.strip() else "newest"
-    wanted = tsquery(query)
-    if query.strip() and wanted is None:
-        return Found([], 0, 0, {}, None)
-    rows, loose = _matches(wanted), False
-    suggestion = None
-    if wanted is not None and not rows:
-        suggestion = suggest(query)
-        rows = _matches(tsquery(query, loose=True))
-        loose = bool(rows)
-    matches = {listing.id: (Shown(listing, publisher, compatibility(listing, ranks)), rank) for listing, publisher, rank in rows}
-    kept = [(_ORDER[sort](shown.listing, rank), shown) for shown, rank in matches.values() if _passes(shown, filters)]
-    kept.sort(key=lambda pair: (pair[0], pair[1].listing.slug))
-    page, following = _cut(kept, sort, after, limit)
-    facets = _facets((shown for shown, _rank in matches.values()), filters)
-    return Found(page, len(kept), len(matches), facets, following, loose, suggestion)
+    filters, query = filters or Filters(), search_query.parse(typed)
+    sort = sort if sort in SORTS else "relevance" if typed.strip() else "newest"
+    if typed.strip() and query.is_empty:
+        return Found([], 0, 0, 0, {}, None)
+    asked = _parameters(filters, ranks)
+    counts, loose, suggestion = _counts(query, asked), False, None
+    if not query.is_empty and not counts["all"][""]:
+        better = suggest(query)
+        suggestion = better if better and _counts(search_query.parse(better), asked)["all"][""] else None
+        counts, loose = _counts(query, asked, loose=True), True
+    total, unfiltered, shown_too = (int(counts.pop(name)[""]) for name in ("total", "all", "with_hidden"))
+    rows, following = _page(query, asked, sort, after, paging.bounded(limit), loose=loose)
+    return Found(_shown(rows, ranks), total, unfiltered, shown_too - total, counts, following, loose and unfiltered > 0, suggestion)
 
 
-def _cut(kept: list[tuple[tuple[int, ...], Shown]], sort: str, after: str | None, limit: int | None) -> tuple[list[Shown], str | None]:
-    """The page after the cursor, which holds the order and the last row's place in it."""
-    start = 0
-    if after:
-        width = len(_ORDER[sort](Listing(price_minor=0, rating_sum=0, rating_count=0), 0))
-        cursor_sort, *place, slug = paging.decode(after, [str, *[int] * width, str])
-        if cursor_sort != sort:
-            raise paging.bad_cursor()
-        start = next((i for i, (key, shown) in enumerate(kept) if (key, shown.listing.slug) > (tuple(place), slug)), len(kept))
-    size = paging.bounded(limit)
-    page = kept[start : start + size]
-    more = paging.encode([sort, *page[-1][0], page[-1][1].listing.slug]) if len(kept) > start + size else None
-    return [shown for _key, shown in page], more
+def _parameters(filters: Filters, ranks: Mapping[str, int] | None) -> dict[str, Any]:
+    """The filters as the statements take them. Without a member everything counts as usable."""
+    allowed = [
+        one.id
+        for one in db.session.scalars(select(ListingRequirement))
+        if ranks is None or entitlements.verdict(ranks, one.product_line, one.required_rank, one.required_features).allowed
+    ]
+    return {name: getattr(filters, name) for name in ("kind", "category", "price", "edition", "usable", "stars", "since")} | {"allowed": allowed}
 
 
-def suggest(query: str) -> str | None:
-    """The query with unknown words replaced by the closest known ones (a typo), or `None` where nothing comes close."""
-    parsed = _parse(query)
-    names = [*db.session.execute(select(Listing.name_zh, Listing.name_en).where(Listing.state == "published"))]
-    zh = [name for name, _en in names] + [words["name_zh"] for words in (*KINDS.values(), *CATEGORIES.values())]
-    en = [name for _zh, name in names] + [words["name_en"] for words in (*KINDS.values(), *CATEGORIES.values())]
-    known = {word for name in en for word in WORD.findall(name.lower()) if len(word) > 2}
-    better, changed = query.lower(), False
-    for word in parsed.words:
-        close = difflib.get_close_matches(word, known, 1, 0.7)
-        if close and close[0] != word and not any(other.startswith(word) for other in known):
-            better, changed = re.sub(rf"(?<![a-z0-9]){word}(?![a-z0-9])", close[0], better), True
-    for run in parsed.runs:
-        parts = {name[i : i + len(run)] for name in zh for i in range(len(name) - len(run) + 1)}
-        close = difflib.get_close_matches(run, sorted(parts), 1, 0.5)
-        if close and close[0] != run:
-            better, changed = better.replace(run, close[0]), True
-    return better if changed and (asked := tsquery(better)) and _matches(asked) else None
+def _counts(query: search_query.Query, asked: Mapping[str, Any], *, loose: bool = False) -> dict[str, dict[str, int]]:
+    """Of each facet: how many results each choice would give."""
+    matching = "" if query.is_empty else "where terms @@ cast(:terms as tsquery)"
+    found: dict[str, dict[str, int]] = {}
+    for facet, choice, n in db.session.execute(text(_COUNT.format(matching=matching)), {**asked, "terms": search_query.tsquery(query, loose=loose)}):
+        if n:
+            found.setdefault(facet, {})[choice] = int(n)
+    return {"total": {"": 0}, "all": {"": 0}, "with_hidden": {"": 0}} | found
+
+
+def _page(
+    query: search_query.Query, asked: Mapping[str, Any], sort: str, after: str | None, size: int, *, loose: bool
+) -> tuple[Sequence[Row[Any]], str | None]:
+    """Rows (listing, tier, key, slug) after the cursor, which holds the order and the last row's place in it; and the next page's cursor."""
+    key, direction, further = _ORDERS[sort]
+    place = dict(zip(("tier", "key", "slug"), _place(after, sort), strict=True)) if after else {}
+    levels = search_query.tiers(query, loose=loose) if sort == "relevance" and not query.is_empty else [(0, search_query.tsquery(query, loose=loose))]
+    parts, values = [], {**asked, **place, "most": size + 1}
+    for tier, terms in levels:
+        if place and tier > place["tier"]:
+            continue
+        values[f"terms_{tier}"] = terms
+        where = _CELLS + (f" and terms @@ cast(:terms_{tier} as tsquery)" if terms else "")
+        if place and tier == place["tier"]:
+            where += f" and {key} {further}= :key and ({key} {further} :key or slug > :slug)"
+        columns = f"listing_id, {tier} as tier, {key} as key, slug"
+        parts.append(f"(select {columns} from listing_index where {where} order by {key} {direction}, slug limit :most)")  # noqa: S608 (constants)
+    rows = db.session.execute(text(f"select * from ({' union all '.join(parts)}) x limit :most"), values).all() if parts else []  # noqa: S608
+    more = len(rows) > size
+    return rows[:size], paging.encode([sort, rows[size - 1].tier, rows[size - 1].key, rows[size - 1].slug]) if more else None
+
+
+def _place(cursor: str, sort: str) -> list[Any]:
+    kind = datetime if _ORDERS[sort][0] == "updated_at" else int
+    of, *place = paging.decode(cursor, [str, int, kind, str])
+    if of != sort:
+        raise paging.bad_cursor()
+    return place
+
+
+def _shown(rows: Sequence[Row[Any]], ranks: Mapping[str, int] | None) -> list[Shown]:
+    ids: list[uuid.UUID] = [row.listing_id for row in rows]
+    statement = (
+        select(Listing, Publisher)
+        .join(Publisher, Publisher.id == Listing.publisher_id)
+        .where(Listing.id.in_(ids))
+        .options(defer(Listing.search), defer(Listing.description_zh), defer(Listing.description_en))
+    )
+    found = {listing.id: Shown(listing, publisher, compatibility(listing, ranks)) for listing, publisher in db.session.execute(statement)} if ids else {}
+    return [found[listing_id] for listing_id in ids]

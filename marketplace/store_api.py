@@ -49,7 +49,8 @@ def _ranks() -> dict[str, int] | None:
 @requires(*ROLES)
 def list_listings(query: dict[str, Any]) -> dict[str, Any]:
     """Search the store. Without words: everything on offer, what changed last first."""
-    filters = search.Filters(query["kind"], query["category"], query["price"], query["usable"], query["stars"])
+    wanted = {name: query[name] for name in ("kind", "category", "price", "edition", "usable", "stars")}
+    filters = search.Filters(**wanted, since=query["updated_since"])
     with transaction(actor()):
         found = search.find(query["q"], filters, query["sort"], after=query["after"], limit=query["limit"], ranks=_ranks())
         return {"items": [_listing(shown) for shown in found.hits], "next": found.next}

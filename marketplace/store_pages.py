@@ -3,11 +3,11 @@
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from marshmallow import ValidationError
@@ -25,7 +25,7 @@ from core.navigation import url_if
 from marketplace import contents, licenses, listings, markdown, orders, previews, pricing, reviews, search
 from marketplace.listings import CATEGORIES, KINDS, Shown
 from marketplace.store_schemas import BuyForm, QuantityForm, SearchForm, filters_of
-from membership import entitlements
+from membership import catalogue, entitlements
 
 store = Blueprint("store", __name__)
 MOST_RECOMMENDED = 3
@@ -97,7 +97,8 @@ def _ranks(acting: Actor) -> Mapping[str, int] | None:
 def home() -> ResponseReturnValue:
     """Search, recommendations, categories, results; all filters in the address."""
     asked = SearchForm().load(request.args.to_dict())
-    filters, acting, at = filters_of(asked), actor(), now()
+    acting, at = actor(), now()
+    filters = filters_of(asked, at - timedelta(days=current_app.extensions["settings"].stale_listing_days))
     with transaction(acting):
         found = search.find(asked["q"], filters, asked["sort"], after=asked["after"], limit=PAGE_SIZE, ranks=_ranks(acting))
         owned = licenses.owned_listings(acting.member_id) if acting.member_id else {}
@@ -106,8 +107,18 @@ def home() -> ResponseReturnValue:
         recommended = recommended_for(acting.member_id, at)[:MOST_RECOMMENDED] if recommended_for and acting.member_id and is_front else []
         return render_template(
             "storefront/home.html", found=found, asked=asked, filters=filters, owned=owned, updates=updates, recommended=recommended,
-            is_front=is_front, kinds=KINDS, categories=CATEGORIES, sorts=sort_names(), link=_link,
+            is_front=is_front, kinds=KINDS, categories=CATEGORIES, editions=_edition_names(), sorts=sort_names(), link=_link,
         )  # fmt: skip
+
+
+def _edition_names() -> list[tuple[int, str]]:
+    """Ranks with the names that editions of all product lines have at them."""
+    names: dict[int, list[str]] = {}
+    for (_line, rank), edition in sorted(catalogue.all_editions().items()):
+        known = names.setdefault(rank, [])
+        if (name := local(edition)) not in known:
+            known.append(name)
+    return [(rank, " / ".join(known)) for rank, known in sorted(names.items())]
 
 
 def _link(**changed: object) -> str:

@@ -1,5 +1,6 @@
 """Shapes of the store's forms and JSON."""
 
+from datetime import datetime
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
@@ -7,7 +8,8 @@ from marshmallow import EXCLUDE, Schema, fields, pre_load, validate
 
 from core.schemas import PageQuery
 from marketplace.listings import CATEGORIES, KINDS
-from marketplace.search import LONGEST_QUERY, SORTS, Filters
+from marketplace.search import SORTS, Filters
+from marketplace.search_query import LONGEST_QUERY
 
 
 class _Form(Schema):
@@ -28,21 +30,24 @@ class SearchForm(_Form):
     kind = fields.String(load_default="")
     category = fields.String(load_default="")
     price = fields.String(load_default="")
-    usable = fields.String(load_default="")
+    edition = fields.String(load_default="")
     stars = fields.String(load_default="")
+    all = fields.String(load_default="")
     sort = fields.String(load_default="")
     after = fields.String(load_default=None)
 
 
-def filters_of(data: dict[str, Any]) -> Filters:
-    """The filters that a loaded search holds; unknown values narrow nothing."""
-    stars = str(data["stars"])
+def filters_of(data: dict[str, Any], fresh_since: datetime) -> Filters:
+    """The filters that a loaded search holds; unknown values narrow nothing. What is stale or of no use to the reader is hidden until asked for."""
+    stars, edition, shows_all = str(data["stars"]), str(data["edition"]), str(data["all"]).lower() in ("1", "true")
     return Filters(
         kind=data["kind"] if data["kind"] in KINDS else "",
         category=data["category"] if data["category"] in CATEGORIES else "",
         price=data["price"] if data["price"] in ("free", "paid") else "",
-        usable=str(data["usable"]).lower() in ("1", "true"),
+        edition=int(edition) if edition in ("0", "1", "2", "3", "4") else None,
+        usable=not shows_all,
         stars=int(stars) if stars in ("3", "4") else 0,
+        since=None if shows_all else fresh_since,
     )
 
 
@@ -107,7 +112,9 @@ class ListingQuery(PageQuery):
     category = fields.String(load_default="", validate=validate.OneOf(["", *CATEGORIES]))
     price = fields.String(load_default="", validate=validate.OneOf(["", "free", "paid"]))
     usable = fields.Boolean(load_default=False, metadata={"description": "Only what the key's member may use with its edition."})
+    edition = fields.Integer(load_default=None, validate=validate.Range(0, 4), metadata={"description": "Rank of the edition that is required; 0: none."})
     stars = fields.Integer(load_default=0, validate=validate.Range(0, 5), metadata={"description": "Average rating, at least."})
+    updated_since = fields.AwareDateTime(load_default=None, metadata={"description": "Changed since this instant."})
     sort = fields.String(load_default="", validate=validate.OneOf(["", *SORTS]))
 
 

@@ -11,7 +11,8 @@ import billing.top_up_models  # noqa: F401 (all models are imported so that `ale
 import core.audit
 import core.clock_moves
 import core.outbox  # noqa: F401
-import marketplace.models  # noqa: F401
+import marketplace.models
+import marketplace.search_index  # noqa: F401
 import membership.models
 import membership.motions  # noqa: F401
 import operations.models  # noqa: F401

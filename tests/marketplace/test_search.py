@@ -1,5 +1,8 @@
 """Finding things in Chinese and English."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from core.db import SYSTEM, transaction
@@ -7,6 +10,7 @@ from core.paging import BadCursor
 from marketplace import search
 from marketplace.models import Listing
 from marketplace.search import Filters
+from tests.factories import AT
 from tests.marketplace.store import CRM_ONLY, FREE, open_store, set_listing
 
 ALL = 25
@@ -56,6 +60,15 @@ def test_words_find_their_listing(store, query, slug):
 
 def test_a_name_ranks_above_a_description(store):
     assert slugs("phone")[0] == FREE
+
+
+def test_a_whole_name_then_names_then_summaries_then_texts(store):
+    set_listing(CRM_ONLY, rating_sum=0, rating_count=0)
+    assert slugs("报价单模板")[0] == CRM_ONLY  # its whole name, though nobody has voted for it
+    found = find("quotation", limit=200).hits
+    in_name = ["quotation" in hit.listing.name_en.lower() for hit in found]
+    assert in_name == sorted(in_name, reverse=True)
+    assert in_name[0]
 
 
 def test_what_is_nowhere_is_not_found(store):
@@ -119,6 +132,28 @@ def test_rating_sorts_and_filters(store):
     assert slugs(filters=Filters(stars=4)) == [FREE, CRM_ONLY]
 
 
+def test_stale_and_unusable_are_counted_as_hidden(store):
+    set_listing(FREE, updated_at=AT - timedelta(days=1000))
+    found = find(filters=Filters(usable=True, since=AT - timedelta(days=730)), ranks={}, limit=200)
+    shown = {hit.listing.slug for hit in found.hits}
+    assert FREE not in shown
+    assert CRM_ONLY not in shown
+    assert found.total == len(shown)
+    assert found.total + found.hidden == found.total_unfiltered == ALL
+
+
+@pytest.mark.parametrize("filters", [Filters(), Filters(price="paid"), Filters(kind="robot_task", stars=4), Filters(edition=0), Filters(usable=True)])
+def test_each_choice_of_a_facet_gives_what_it_says(store, filters):
+    set_listing(FREE, rating_sum=50, rating_count=10)
+    ranks = {"crm": 1}
+    facets = find(filters=filters, ranks=ranks).facets
+    for facet, read in (("kind", str), ("category", str), ("price", str), ("edition", int)):
+        for choice, count in facets.get(facet, {}).items():
+            assert find(filters=replace(filters, **{facet: read(choice)}), ranks=ranks).total == count, (facet, choice)
+    at_least_four = sum(count for stars, count in facets.get("stars", {}).items() if int(stars) >= 4)
+    assert find(filters=replace(filters, stars=4), ranks=ranks).total == at_least_four
+
+
 def test_price_sorts_both_ways(store):
     with transaction(SYSTEM) as session:
         prices = {one.slug: one.price_minor for one in session.query(Listing)}
@@ -126,11 +161,13 @@ def test_price_sorts_both_ways(store):
     assert [prices[slug] for slug in slugs(sort="price_down")] == sorted(prices.values(), reverse=True)
 
 
+@pytest.mark.parametrize("query", ["", "表"])
 @pytest.mark.parametrize("sort", search.SORTS)
-def test_pages_join_to_the_whole(store, sort):
-    whole, parts, after = slugs(sort=sort), [], None
+def test_pages_join_to_the_whole(store, sort, query):
+    whole, parts, after = slugs(query, sort=sort), [], None
+    assert len(whole) > 7
     while True:
-        found = find(sort=sort, after=after, limit=7)
+        found = find(query, sort=sort, after=after, limit=3)
         parts += [hit.listing.slug for hit in found.hits]
         after = found.next
         if after is None:

@@ -144,5 +144,7 @@ def test_roles(client, role, path, status):
 def test_the_document_describes_them(client):
     paths = client.get("/api/v1/openapi.json").json["paths"]
     listing = paths["/api/v1/listings"]["get"]
-    assert {"q", "kind", "category", "price", "usable", "stars", "sort", "after", "limit"} == {p["name"] for p in listing["parameters"]}
+    assert {"q", "kind", "category", "price", "edition", "usable", "stars", "updated_since", "sort", "after", "limit"} == {
+        p["name"] for p in listing["parameters"]
+    }
     assert "application/zip" in paths["/api/v1/licenses/{license_id}/artifact"]["get"]["responses"]["200"]["content"]

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
@@ -82,11 +83,28 @@ def test_nonsense_in_the_address_narrows_nothing(buyer):
     page(buyer.get("/store?after=rubbish"), 400)
 
 
-def test_what_needs_a_higher_edition_is_marked_or_hidden(buyer, member):
-    assert "Upgrade to use" in page(buyer.get("/store?lang=en"))
-    assert "Quotation" not in page(buyer.get("/store?usable=1&lang=en"))
+def test_what_needs_a_higher_edition_is_hidden_counted_and_shown_on_request(buyer, member):
+    front = page(buyer.get("/store?lang=en"))
+    assert "Upgrade to use" not in front
+    assert "more need another edition" in front
+    everything = page(buyer.get("/store?all=1&lang=en"))
+    assert "Upgrade to use" in everything
+    assert "more need another edition" not in everything
+    assert "Nothing your edition can use" in page(buyer.get("/store?q=quotation&lang=en"))
     subscribe(member, "crm", 1)
-    assert "Upgrade to use" not in page(buyer.get("/store?lang=en"))
+    assert "more need another edition" not in page(buyer.get("/store?lang=en"))
+
+
+def test_what_was_not_updated_for_long_is_hidden_until_asked_for(buyer):
+    set_listing(FREE, updated_at=datetime.now(UTC) - timedelta(days=731))
+    assert "Clean phone numbers" not in page(buyer.get("/store?q=phone&lang=en"))
+    assert "Clean phone numbers" in page(buyer.get("/store?q=phone&all=1&lang=en"))
+
+
+def test_the_required_edition_narrows(buyer, member):
+    subscribe(member, "crm", 4)
+    assert "Clean phone numbers" in page(buyer.get("/store?edition=0&lang=en"))
+    assert "Clean phone numbers" not in page(buyer.get("/store?edition=1&lang=en"))
 
 
 def test_a_recommendation_stands_on_the_front_page(buyer, monkeypatch):

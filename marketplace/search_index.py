@@ -1,0 +1,65 @@
+"""The tables that search reads. A trigger on `listing` writes them (migrations/sql/0310_listing_index.sql, decision 0045)."""
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Identity, Index, Integer, SmallInteger, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.db import Base
+
+PLAIN = Text(collation="C")
+
+
+class ListingRequirement(Base):
+    """What a listing asks of its buyer: a product line, an edition rank, features."""
+
+    __tablename__ = "listing_requirement"
+    id: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
+    product_line: Mapped[str | None]
+    required_rank: Mapped[int] = mapped_column(Integer)
+    required_features: Mapped[list[str]]
+    __table_args__ = (
+        UniqueConstraint("product_line", "required_rank", "required_features", name="listing_requirement_key", postgresql_nulls_not_distinct=True),
+    )
+
+
+class ListingCell(Base):
+    """What facets count by: listings that no facet tells apart share a cell."""
+
+    __tablename__ = "listing_cell"
+    id: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
+    kind: Mapped[str] = mapped_column(PLAIN)
+    category: Mapped[str] = mapped_column(PLAIN)
+    is_free: Mapped[bool]
+    requirement_id: Mapped[int] = mapped_column(Integer, ForeignKey("listing_requirement.id"))
+    stars: Mapped[int] = mapped_column(SmallInteger)  # average, rounded down; 0 where nobody has voted
+    __table_args__ = (UniqueConstraint("kind", "category", "is_free", "requirement_id", "stars", name="listing_cell_key"),)
+
+
+class ListingIndex(Base):
+    """A listing on sale as search sees it. `terms`: all; those of the name again behind `~`, of name and summary behind `^`, whole names behind `=`."""
+
+    __tablename__ = "listing_index"
+    listing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("listing.id"), primary_key=True)
+    cell_id: Mapped[int] = mapped_column(Integer, ForeignKey("listing_cell.id"))
+    score: Mapped[int] = mapped_column(Integer)  # Bayesian average of stars, in thousandths
+    price_minor: Mapped[int]
+    updated_at: Mapped[datetime]
+    slug: Mapped[str] = mapped_column(PLAIN)
+    terms: Mapped[str] = mapped_column(TSVECTOR)
+    __table_args__ = (
+        Index("listing_index_terms_idx", "terms", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
+        Index("listing_index_score_idx", text("score DESC"), "slug"),
+        Index("listing_index_updated_idx", text("updated_at DESC"), "slug"),
+        Index("listing_index_price_idx", "price_minor", "slug"),
+        Index("listing_index_cell_idx", "cell_id", "updated_at"),
+    )
+
+
+class SearchWord(Base):
+    """An English word of some listing's name: what a typo is corrected to."""
+
+    __tablename__ = "search_word"
+    word: Mapped[str] = mapped_column(PLAIN, primary_key=True)
