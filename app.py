@@ -200,6 +200,7 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (top_up_jobs.SWEEP_EVERY_S, top_up_jobs.check_pending),
     (wallet_jobs.AUTO_TOP_UP_EVERY_S, wallet_jobs.top_up_low_wallets),
     (wallet_jobs.WARN_EVERY_S, wallet_jobs.warn_of_low_balances),
+    (wallet_jobs.EXPIRE_HOLDS_EVERY_S, wallet_jobs.expire_holds),
     (60, operations_jobs.refresh_usage),
     (60, subscription_jobs.resume_paused),
     (60, renewal_jobs.renew_due_subscriptions),

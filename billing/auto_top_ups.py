@@ -170,9 +170,9 @@ _DUE = text("""
 select a.member_id from auto_top_up a join wallet w on w.member_id = a.member_id and w.currency = a.currency
 where a.state = 'on' and a.next_at <= :at and (
   exists (select from payment_method p where p.member_id = a.member_id and p.id = a.payment_method_id and p.removed_at is not null)
-  or w.state = 'open' and a.threshold_minor > w.paid_minor + w.bonus_minor - w.held_minor - case when w.next_expiry_at <= :at then coalesce((
-      select sum(g.remaining_minor - g.held_minor) from wallet_grant g
-      where g.member_id = w.member_id and g.currency = w.currency and g.is_open and g.expires_at <= :at), 0) else 0 end
+  or w.state = 'open' and a.threshold_minor > case when w.next_expiry_at <= :at
+      then (select x.paid_minor + x.bonus_minor - x.held_minor from wallet_at(w.member_id, w.currency, :at) x)
+      else w.paid_minor + w.bonus_minor - w.held_minor end
     and not exists (select from top_up t where t.member_id = a.member_id and t.state = 'pending' and t.method = 'card'))
 order by a.next_at, a.member_id limit :most for no key update of a skip locked
 """)

@@ -15,9 +15,9 @@ from membership.models import Member
 _TURN = text("""
 update balance_warning b set told_at = case when v.available < b.threshold_minor then cast(:at as timestamptz) end
 from (
-  select x.member_id, w.paid_minor + w.bonus_minor - w.held_minor - case when w.next_expiry_at <= :at then coalesce((
-      select sum(g.remaining_minor - g.held_minor) from wallet_grant g
-      where g.member_id = w.member_id and g.currency = w.currency and g.is_open and g.expires_at <= :at), 0)::bigint else 0 end as available
+  select x.member_id, case when w.next_expiry_at <= :at
+      then (select x.paid_minor + x.bonus_minor - x.held_minor from wallet_at(w.member_id, w.currency, :at) x)
+      else w.paid_minor + w.bonus_minor - w.held_minor end as available
   from balance_warning x join wallet w on w.member_id = x.member_id and w.currency = x.currency where x.threshold_minor is not null) v
 where v.member_id = b.member_id and b.threshold_minor is not null and (v.available < b.threshold_minor) <> (b.told_at is not null)
 returning b.member_id, b.currency, b.threshold_minor, v.available, b.told_at is not null

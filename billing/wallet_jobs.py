@@ -1,15 +1,17 @@
-"""What looks after wallets by itself: automatic top-ups and warnings of a low balance. Each may be stopped anywhere and started again."""
+"""What looks after wallets by itself: automatic top-ups, warnings of a low balance, holds that end. Each may be stopped anywhere and started again."""
 
 import redis
 from flask import current_app
 
-from billing import auto_top_ups, balance_warnings, top_up_jobs
+from billing import auto_top_ups, balance_warnings, holds, top_up_jobs
 from core import jobs
 from core.clock import now
 from core.db import SYSTEM, transaction
 
 AUTO_TOP_UP_EVERY_S = 5
 WARN_EVERY_S = 30
+EXPIRE_HOLDS_EVERY_S = 30
+HOLDS_AT_ONCE = 1_000
 
 
 def top_up_low_wallets() -> int:
@@ -31,3 +33,14 @@ def warn_of_low_balances() -> int:
     """Tell members whose available money has fallen below what they named; returns how many."""
     with transaction(SYSTEM):
         return balance_warnings.tell_due(at=now())
+
+
+def expire_holds() -> int:
+    """End the holds whose instant has come, batch by batch; returns how many. Whoever charges meanwhile ends those of its wallet itself."""
+    done = 0
+    while True:
+        with transaction(SYSTEM):
+            ended = holds.expire_due(at=now(), limit=HOLDS_AT_ONCE)
+        done += ended
+        if ended < HOLDS_AT_ONCE:
+            return done

@@ -88,10 +88,12 @@ class Balance:
     bonus_minor: int
     held_minor: int
     state: str
+    credit_limit_minor: int = 0  # what the member may owe us beyond its money
+    receivable_minor: int = 0  # what it owes us
 
     @property
     def available_minor(self) -> int:
-        """Balance less what is held."""
+        """Balance less what is held; a credit limit is not money."""
         return self.paid_minor + self.bonus_minor - self.held_minor
 
 
@@ -126,6 +128,7 @@ _CREDIT = text(
     " bonus_source smallint, bonus_minor bigint, bonus_expires_at timestamptz, priority int, sources smallint[], targets smallint[], amounts bigint[])))"
 )
 
+_AT = text("select paid_minor, bonus_minor, held_minor from wallet_at(:member, :currency, :at)")
 _POST = text(
     "select post_moves(:book, :id, :hash, :kind, :currency, :at, cast(:sources as smallint[]), cast(:targets as smallint[]), cast(:amounts as bigint[]), :memo)"
 )
@@ -147,7 +150,7 @@ def charge_many(requests: Sequence[ChargeRequest]) -> list[ChargeResult]:
             "amounts": [t.amount_minor for t in r.targets],
             "bonus_limits": [t.bonus_minor for t in r.targets],
             "hold_id": r.hold_id and str(r.hold_id),
-            "consumption_order": order,
+            "consumption_order": CONSUMPTION_ORDERS[0] if r.hold_id else order,  # what a hold has drawn, it captures bonus first: then nothing is left over
         }
         for r in requests
     ]
@@ -250,16 +253,14 @@ def open_book(book_id: uuid.UUID, kind: str, entity_id: uuid.UUID, currency: str
 
 
 def balance(member_id: uuid.UUID, currency: str, *, at: datetime) -> Balance:
-    """What the wallet holds at `at`, money that has expired by then left out. Raises NotFound for a member without a wallet."""
-    wallet = db.session.get(Wallet, (member_id, currency))
+    """What the wallet holds at `at`: without money that has expired by then, and free of holds that have ended. Raises NotFound for a member without one."""
+    wallet = db.session.get(Wallet, (member_id, currency), populate_existing=True)
     if wallet is None:
         raise NotFound(_("There is no wallet in this currency."))
-    paid, bonus = wallet.paid_minor, wallet.bonus_minor
+    paid, bonus, held = wallet.paid_minor, wallet.bonus_minor, wallet.held_minor
     if wallet.next_expiry_at is not None and wallet.next_expiry_at <= at:  # the sweep has not been here yet
-        for grant in open_grants(member_id, currency, at=at, expired=True):
-            paid -= grant.remaining_minor if grant.kind == "paid" else 0
-            bonus -= grant.remaining_minor if grant.kind == "bonus" else 0
-    return Balance(currency, paid, bonus, wallet.held_minor, wallet.state)
+        paid, bonus, held = db.session.execute(_AT, {"member": member_id, "currency": currency, "at": at}).one()
+    return Balance(currency, paid, bonus, held, wallet.state, wallet.credit_limit_minor, wallet.receivable_minor)
 
 
 def open_grants(member_id: uuid.UUID, currency: str, *, at: datetime, expired: bool = False) -> Sequence[Grant]:

@@ -61,6 +61,8 @@ class Settings:
     top_up_max_minor: int = 10_000_000_00
     top_up_check_minutes: int = 2  # when the sweep asks Stripe about a pending top-up
     refund_grace_days: int = 30  # how long money lives that comes back to a grant which has expired or is empty
+    hold_days: int = 7  # how long money stays reserved where nobody says how long
+    hold_days_max: int = 90
     auto_top_up_interval_minutes: int = 10  # the least time between two automatic top-ups of a member
     auto_top_up_retry_minutes: int = 60  # and after one that failed
     auto_top_up_max_failures: int = 3  # in a row: then it stops, until an owner switches it on again
