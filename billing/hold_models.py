@@ -41,6 +41,11 @@ class Hold(Base):
         HOT,
     )
 
+    @property
+    def left_minor(self) -> int:
+        """What it still reserves."""
+        return self.amount_minor - self.captured_minor - self.released_minor
+
 
 class HoldDraw(Base):
     """What a hold reserves of one grant; `remaining_minor` is counted in the grant's `held_minor` and falls with captures and releases."""

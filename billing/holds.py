@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 
 from flask import current_app
 from flask_babel import gettext as _
-from sqlalchemy import Select, select, text
+from sqlalchemy import Select, func, select, text
 
 from billing import wallets
 from billing.accounts import Account
 from billing.hold_models import Hold, HoldChange
+from billing.models import Posting
 from billing.wallets import HoldClosed, HoldExceeded, Target
 from core import audit
 from core.db import db
@@ -170,16 +171,35 @@ def expire_due(*, at: datetime, limit: int = 1_000) -> int:
     return db.session.scalar(text("select expire_holds(:at, :most)"), {"at": at, "most": limit}) or 0
 
 
-def search(member_id: uuid.UUID, state: str | None = None) -> Select[Hold]:
-    """A member's holds, for a list."""
+def search(member_id: uuid.UUID, state: str | None = None, *, at: datetime) -> Select[Hold]:
+    """A member's holds, for a list; an open one whose end has come counts as expired."""
     query = select(Hold).where(Hold.member_id == member_id)
+    if state == "open":
+        return query.where(Hold.state == "open", Hold.expires_at > at)
+    if state == "expired":
+        return query.where((Hold.state == "expired") | (Hold.state == "open") & (Hold.expires_at <= at))
     return query.where(Hold.state == state) if state else query
 
 
-def open_holds(member_id: uuid.UUID, currency: str, *, at: datetime, limit: int = 50) -> Sequence[Hold]:
+def open_holds(member_id: uuid.UUID, *, at: datetime, limit: int = 50) -> Sequence[Hold]:
     """What reserves money at `at`, the soonest end first."""
-    query = search(member_id, "open").where(Hold.currency == currency, Hold.expires_at > at)
-    return db.session.scalars(query.order_by(Hold.expires_at, Hold.id).limit(limit)).all()
+    return db.session.scalars(search(member_id, "open", at=at).order_by(Hold.expires_at, Hold.id).limit(limit)).all()
+
+
+def recent(member_id: uuid.UUID, limit: int = 20) -> Sequence[Hold]:
+    """The latest holds, whatever became of them."""
+    return db.session.scalars(select(Hold).where(Hold.member_id == member_id).order_by(Hold.created_at.desc(), Hold.id).limit(limit)).all()
+
+
+def paid_by(member_id: uuid.UUID, charge_id: uuid.UUID) -> tuple[int, int]:
+    """How much paid money and how much bonus a capture took."""
+    rows = db.session.execute(
+        select(Posting.source, func.sum(Posting.amount_minor))
+        .where(Posting.book_id == member_id, Posting.transaction_id == charge_id, Posting.source.in_((Account.WALLET_PAID, Account.WALLET_BONUS)))
+        .group_by(Posting.source)
+    )
+    taken = {Account(source): int(amount) for source, amount in rows}
+    return taken.get(Account.WALLET_PAID, 0), taken.get(Account.WALLET_BONUS, 0)
 
 
 def changes_of(member_id: uuid.UUID, hold_id: uuid.UUID) -> Sequence[HoldChange]:

@@ -3,7 +3,7 @@
 import redis
 from flask import current_app
 
-from billing import auto_top_ups, balance_warnings, holds, top_up_jobs
+from billing import auto_top_ups, balance_warnings, holds, passage, top_up_jobs
 from core import jobs
 from core.clock import now
 from core.db import SYSTEM, transaction
@@ -12,6 +12,7 @@ AUTO_TOP_UP_EVERY_S = 5
 WARN_EVERY_S = 30
 EXPIRE_HOLDS_EVERY_S = 30
 HOLDS_AT_ONCE = 1_000
+EXPIRE_MONEY_EVERY_S = 60
 
 
 def top_up_low_wallets() -> int:
@@ -44,3 +45,8 @@ def expire_holds() -> int:
         done += ended
         if ended < HOLDS_AT_ONCE:
             return done
+
+
+def expire_money() -> int:
+    """Book what has expired at its instant; returns how many grants. Whoever charges meanwhile does so for its wallet itself."""
+    return passage.expire(now())

@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
+from billing import holds
 from billing.models import PaymentMethod, TopUp
+from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import derived, new_id, request_hash
 from membership import notices, sessions
@@ -74,6 +76,12 @@ def a_card(member: Member) -> dict[str, object]:
     return {"payment_method_id": made.id, "method_id": made.id, "card_id": made.id}
 
 
+def a_hold(member: Member) -> dict[str, object]:
+    with transaction(SYSTEM):
+        made = holds.place(member.id, holds.Wanted(new_id(), 1_00, "foreign"), at=now(), created_by=None)
+    return {"hold_id": made.id}
+
+
 def an_order(member: Member) -> dict[str, object]:
     order = make_order(member, make_listing(f"foreign-{new_id().hex[-12:]}"))
     return {"order_id": order.id, "license_id": order.id}
@@ -103,5 +111,6 @@ FOREIGN: dict[str, Callable[[Member], dict[str, object]]] = {
     "order_id": an_order,
     "license_id": an_order,
     "offer_id": an_offer,
+    "hold_id": a_hold,
 }
 NOBODYS = {"slug", "number", "filename", "token", "sha256", "line", "rank", "code", "version", "form"}

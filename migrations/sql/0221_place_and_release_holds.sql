@@ -58,12 +58,48 @@ begin
   return cardinality(ended);
 end $$;
 
--- Whoever lets money expire lets holds end first: what they give back may be past its own date.
-alter function expire_wallet(uuid, text, timestamptz) rename to expire_grants;
-create function expire_wallet(m uuid, c text, at timestamptz) returns int
+-- As in 0201, but holds that have ended are closed first: what they give back may be past its own date. Returns how many of both.
+create or replace function expire_wallet(m uuid, c text, at timestamptz) returns int
 language plpgsql security definer set search_path = public, pg_temp as $$
+declare g record; l lot; was lot; w wallet; tx uuid; amount bigint; earned bigint; residue bigint; done int := 0;
 begin
-  return close_ended_holds(array[m], c, expire_wallet.at) + expire_grants(m, c, expire_wallet.at);
+  done := close_ended_holds(array[m], c, expire_wallet.at);
+  for g in select * from wallet_grant x where x.member_id = m and x.currency = c and x.is_open and x.expires_at <= expire_wallet.at and x.remaining_minor > x.held_minor
+           order by x.expires_at, x.id
+  loop
+    amount := g.remaining_minor - g.held_minor; earned := 0; residue := 0;
+    if g.lot_id is not null then
+      -- Paid money that lapses is revenue like a spend, so it earns the lot's discount back; bonus that lapses takes its discount with it.
+      select * into was from lot x where x.member_id = m and x.id = g.lot_id;
+      if g.kind = 'paid' then
+        earned := greatest(0, round(was.discount_minor::numeric * (was.spent_minor + amount) / was.face_minor)::bigint - was.earned_minor);
+      end if;
+      update lot x set expired_minor = x.expired_minor + case g.kind when 'bonus' then amount else 0 end,
+          spent_minor = x.spent_minor + case g.kind when 'paid' then amount else 0 end, earned_minor = x.earned_minor + earned
+        where x.member_id = m and x.id = g.lot_id returning * into l;
+      residue := lot_level(was) + earned + case g.kind when 'bonus' then amount else 0 end - lot_level(l);
+    end if;
+    update wallet_grant set remaining_minor = g.held_minor, is_open = g.held_minor > 0 where member_id = m and id = g.id;
+    update wallet set paid_minor = paid_minor - case g.kind when 'paid' then amount else 0 end,
+                      bonus_minor = bonus_minor - case g.kind when 'bonus' then amount else 0 end,
+                      last_seq = last_seq + 1, last_effective_at = greatest(last_effective_at, g.expires_at)
+      where member_id = m and currency = c returning * into w;
+    tx := md5('expiry:' || g.id || ':' || w.last_seq)::uuid;
+    insert into ledger_transaction (book_id, id, kind, currency, seq, effective_at, recorded_at, request_hash, amount_minor, paid_after_minor, bonus_after_minor)
+      values (m, tx, 'expiry', c, w.last_seq, w.last_effective_at, expire_wallet.at, sha256(convert_to(tx::text, 'UTF8')), -amount, w.paid_minor, w.bonus_minor);
+    insert into posting (book_id, transaction_id, n, source, target, amount_minor, grant_id)
+      select m, tx, 1, case g.kind when 'paid' then 20 else 21 end,
+             case when g.kind = 'paid' then 44 when g.lot_id is not null then 22 else 53 end, amount, g.id;
+    if earned > 0 then
+      insert into posting values (m, tx, 2, 44, 22, earned, null);
+    end if;
+    if residue <> 0 then  -- the lot is used up: what was earned back too much is breakage
+      insert into posting values (m, tx, 3, case when residue > 0 then 22 else 44 end, case when residue > 0 then 44 else 22 end, abs(residue), null);
+    end if;
+    done := done + 1;
+  end loop;
+  update wallet set next_expiry_at = next_expiry(m, c) where member_id = m and currency = c;
+  return done;
 end $$;
 
 -- Reserve money: draw on the grants in the order of consumption, bonus up to the hold's limit, paid money for the rest. A credit limit is not money.
@@ -189,7 +225,7 @@ begin
         select h.member_id from hold h where h.state = 'open' and h.expires_at <= expire_holds.at and h.currency = c order by h.expires_at limit most)
       order by w.member_id for no key update of w skip locked) x;
     done := done + close_ended_holds(coalesce(members, '{}'), c, expire_holds.at);
-    perform expire_grants(w.member_id, w.currency, expire_holds.at)
+    perform expire_wallet(w.member_id, w.currency, expire_holds.at)
       from wallet w where w.member_id = any (members) and w.currency = c and w.next_expiry_at <= expire_holds.at;
   end loop;
   return done;
@@ -214,7 +250,7 @@ declare f text;
 begin
   grant create on schema public to ledger;
   alter table hold_change owner to ledger;
-  foreach f in array array['close_ended_holds(uuid[], text, timestamptz)', 'expire_wallet(uuid, text, timestamptz)', 'place_hold(hold_request)',
+  foreach f in array array['close_ended_holds(uuid[], text, timestamptz)', 'place_hold(hold_request)',
     'release_hold(uuid, uuid, uuid, bytea, bigint, text, uuid, timestamptz)', 'note_capture(uuid, uuid, uuid, uuid)', 'expire_holds(timestamptz, int)'] loop
     execute format('alter function %s owner to ledger', f);
     execute format('revoke execute on function %s from public', f);

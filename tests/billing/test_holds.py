@@ -18,9 +18,8 @@ from billing import holds, verify, wallet_jobs, wallets
 from billing.accounts import Account as A
 from billing.hold_models import Hold
 from billing.wallets import HoldClosed, HoldExceeded, InsufficientFunds, WalletFrozen
-from core.clock import now
 from core.db import SYSTEM, db, transaction
-from core.errors import AppError, Forbidden, IdReused, Invalid
+from core.errors import Forbidden, IdReused, Invalid
 from core.ids import new_id, request_hash
 from membership.models import Member
 from tests.billing.books import accounts, assert_books_hold
@@ -32,8 +31,10 @@ DAY = timedelta(days=1)
 
 def place(member: Member, amount: int, at: datetime = AT, **more: Any) -> Hold:
     wanted = holds.Wanted(more.pop("id", None) or new_id(), amount, more.pop("reason", "a service"), **more)
-    with transaction(SYSTEM):
-        return holds.place(member.id, wanted, at=at, created_by=None)
+    with transaction(SYSTEM) as session:
+        made = holds.place(member.id, wanted, at=at, created_by=None)
+        session.expunge(made)  # to be read after a later transaction has failed
+        return made
 
 
 def capture(member: Member, hold_id: uuid.UUID, amount: int, at: datetime = AT, id: uuid.UUID | None = None) -> wallets.ChargeResult:
@@ -275,7 +276,7 @@ def test_a_hundred_holds_and_purchases_at_once_never_exceed_what_is_available(ap
     paid, bonus, held, available = money(member)
     assert held == 9_70 * counts["hold"]
     assert paid + bonus == 1_000_00 - 9_70 * counts["purchase"]
-    assert 0 <= available
+    assert available >= 0
     assert counts["hold"] + counts["purchase"] >= 100
     assert available < 9_70 + 200_00 // 10, "nobody was refused without need (a hold's tax takes no bonus)"
     assert_books_hold()
@@ -339,7 +340,9 @@ class Holds(RuleBasedStateMachine):
     def top_up(self, paid: int, bonus: int, days: int) -> None:
         with transaction(SYSTEM):
             wallets.credit(
-                wallets.Credit(self.member.id, new_id(), request_hash("c"), "opening_balance", "CNY", self.at, paid, bonus, bonus_expires_at=self.at + days * DAY)
+                wallets.Credit(
+                    self.member.id, new_id(), request_hash("c"), "opening_balance", "CNY", self.at, paid, bonus, bonus_expires_at=self.at + days * DAY
+                )
             )
 
     @rule(amount=st.integers(1, 200), hours=st.integers(1, 60), share=st.one_of(st.none(), st.integers(0, 100)))
@@ -351,7 +354,7 @@ class Holds(RuleBasedStateMachine):
             self.placed.append(hold.id)
             assert money(self.member, self.at)[3] == available - amount
         except InsufficientFunds as refused:
-            assert refused.extra["missing_minor"] >= amount - available
+            assert refused.extra["missing_minor"] >= amount - available  # noqa: PT017
             assert money(self.member, self.at)[3] == available
 
     @rule(data=st.data(), amount=st.integers(1, 120), what=st.sampled_from(["capture", "release", "release all"]))
@@ -383,7 +386,7 @@ class Holds(RuleBasedStateMachine):
             spend(self.member, amount, self.at)
             assert amount <= available
         except InsufficientFunds as refused:
-            assert refused.extra["missing_minor"] == amount - available
+            assert refused.extra["missing_minor"] == amount - available  # noqa: PT017
 
     @rule(which=st.sampled_from(["holds", "money"]))
     def a_sweep_runs(self, which: str) -> None:
@@ -406,3 +409,33 @@ class Holds(RuleBasedStateMachine):
 def test_no_history_of_holds_loses_a_cent(app: Flask, request: pytest.FixtureRequest) -> None:
     Holds.empty = staticmethod(request.getfixturevalue("_emptying"))
     run_state_machine_as_test(Holds, settings=settings(max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)))
+
+
+def test_the_api_of_holds(app: Flask) -> None:
+    member, client = make_member(paid=100_00, bonus=10_00), app.test_client()
+    key, base = bearer("buyer", member), "/api/v1/wallet/holds"
+    body = {"id": str(new_id()), "amount_minor": 60_00, "reason": "consulting"}
+    made = client.post(base, json=body, headers=key)
+    assert (made.status_code, made.get_json()["state"], made.get_json()["left_minor"]) == (201, "open", 60_00)
+    assert client.post(base, json=body, headers=key).get_json()["id"] == body["id"]
+    short = client.post(base, json=body | {"id": str(new_id())}, headers=key)
+    assert (short.status_code, short.get_json()["code"], short.get_json()["missing_minor"]) == (402, "insufficient_funds", 10_00)
+    assert client.get("/api/v1/wallet", headers=key).get_json()["available_minor"] == 50_00
+    one = f"{base}/{body['id']}"
+    taken = client.post(f"{one}/captures", json={"id": str(new_id()), "amount_minor": 40_00}, headers=key)
+    assert taken.status_code == 201
+    assert (taken.get_json()["bonus_minor"], taken.get_json()["paid_minor"], taken.get_json()["hold"]["left_minor"]) == (10_00, 30_00, 20_00)
+    too_much = client.post(f"{one}/captures", json={"id": str(new_id()), "amount_minor": 20_01}, headers=key)
+    assert (too_much.status_code, too_much.get_json()["code"], too_much.get_json()["missing_minor"]) == (409, "hold_exceeded", 1)
+    back = client.post(f"{one}/release", json={"id": str(new_id())}, headers=key)
+    assert (back.status_code, back.get_json()["state"]) == (200, "released")
+    closed = client.post(f"{one}/captures", json={"id": str(new_id()), "amount_minor": 1}, headers=key)
+    assert (closed.status_code, closed.get_json()["code"]) == (409, "hold_closed")
+    shown = client.get(one, headers=bearer("viewer", member)).get_json()
+    assert [(change["kind"], change["amount_minor"]) for change in shown["changes"]] == [("capture", 40_00), ("release", 20_00)]
+    assert [hold["id"] for hold in client.get(f"{base}?state=released", headers=key).get_json()["items"]] == [body["id"]]
+    assert client.get(f"{base}?state=open", headers=key).get_json()["items"] == []
+    assert client.post(base, json=body, headers=bearer("viewer", member)).status_code == 403
+    assert client.get(one, headers=bearer("viewer", make_member())).status_code == 404
+    assert client.post(base, json=body | {"id": str(new_id()), "expires_at": "2020-01-01T00:00:00Z"}, headers=key).status_code == 422
+    assert_books_hold()
