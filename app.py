@@ -22,6 +22,8 @@ from billing import (  # noqa: F401 (pages add their routes when imported)
     subscription_api,
     subscription_jobs,
     top_up_jobs,
+    top_up_offer_api,
+    top_up_offer_pages,
     top_up_pages,
     wallet_api,
     wallet_jobs,

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from flask_babel import gettext as _
@@ -64,7 +64,7 @@ class Wanted:
     currency: str
     tiers: tuple[tuple[int, int], ...]
     bonus_days: int
-    starts_at: datetime
+    starts_at: datetime | None = None  # None: at once
     ends_at: datetime | None = None
     first_only: bool = False
     priority: int = 0
@@ -130,7 +130,10 @@ def _is_first_only(offer_id: uuid.UUID | None) -> bool:
 
 def create(wanted: Wanted, *, at: datetime) -> TopUpOffer:
     """Write an offer down; the same again is the same offer. Raises Invalid, IdReused."""
-    _check(wanted, at)
+    known = find(wanted.id)
+    wanted = replace(wanted, starts_at=wanted.starts_at or (known.starts_at if known else at))
+    if known is None:
+        _check(wanted, at)
     made = db.session.execute(
         insert(TopUpOffer)
         .values(
@@ -170,7 +173,7 @@ def _check(wanted: Wanted, at: datetime) -> None:
             raise Invalid(_("A bonus larger than the amount it comes with must be a slip."), field="tiers")
         if before and (tier[0] <= before[0] or tier[1] <= before[1]):
             raise Invalid(_("Each step must ask for more than the one before, and give more."), field="tiers")
-    if wanted.ends_at is not None and wanted.ends_at <= max(wanted.starts_at, at):
+    if wanted.ends_at is not None and wanted.ends_at <= max(wanted.starts_at or at, at):
         raise Invalid(_("The offer must end after it begins, and not in the past."), field="ends_at")
 
 
@@ -200,6 +203,11 @@ def show(offer_id: uuid.UUID) -> TopUpOffer:
     if offer is None:
         raise NotFound(_("There is no such offer."))
     return offer
+
+
+def find(offer_id: uuid.UUID) -> TopUpOffer | None:
+    """One offer, if there is one."""
+    return db.session.get(TopUpOffer, offer_id)
 
 
 def tiers_of(offer_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[TopUpTier]]:

@@ -38,6 +38,7 @@ NAVIGATION: dict[str, list[NavItem]] = {
     "finance": [
         NavItem("finance.prepaid_balances", _l("Prepaid balances"), "wallet"),
         NavItem("finance.list_top_ups", _l("Top-ups"), "top-up"),
+        NavItem("finance.list_top_up_offers", _l("Top-up offers"), "offer"),
         NavItem("finance.statement_index", _l("Statements"), "document"),
         NavItem("finance.ledger", _l("Ledger"), "ledger"),
     ],

@@ -22,7 +22,7 @@ from core.ids import new_id
 from membership.models import ApiKey, Member
 from operations import offers
 from operations.models import Offer
-from tests.factories import ENTITY, make_entity, make_member, make_user
+from tests.factories import ENTITY, make_entity, make_member, make_top_up_offer, make_user
 from tests.marketplace.store import FREE, open_store
 from tests.marketplace.test_publishing import submit
 from tests.sign_in import bearer, signed_in
@@ -79,6 +79,19 @@ def a_submission(_member: Member) -> Ids:
     return {"slug": FREE, "number": "9.0.0"}
 
 
+def a_top_up_offer(_member: Member) -> Ids:
+    return {"offer_id": str(make_top_up_offer((1_000_00, 100_00), starts_at=now()).id)}
+
+
+def a_top_up_offer_form(_ids: Ids) -> dict[str, Any]:
+    return {"id": str(new_id()), "name_zh": "开门红", "name_en": "Start", "bonus_days": "90", "from_1": "1000", "bonus_1": "100"}
+
+
+def a_top_up_offer_body(_ids: Ids) -> dict[str, Any]:
+    tiers = [{"from_minor": 1_000_00, "bonus_minor": 100_00}]
+    return {"id": str(new_id()), "name_zh": "开门红", "name_en": "Start", "bonus_days": 90, "tiers": tiers}
+
+
 def received(_ids: Ids) -> dict[str, Any]:
     return {"received": "1,000.00", "bank_transaction": "BANK-1"}
 
@@ -101,6 +114,10 @@ ACTIONS = {
     "wallet_api.confirm_top_up": Action(
         "operator", "bank_transfer.confirm", a_transfer, lambda ids: {"received_minor": 1000_00, "bank_transaction": "BANK-1", "member_id": ids["member_id"]}
     ),
+    "finance.create_top_up_offer": Action("finance", "top_up_offer.create", nothing, a_top_up_offer_form),
+    "finance.end_top_up_offer": Action("finance", "top_up_offer.end", a_top_up_offer, lambda _ids: {"reason": "spring is over"}),
+    "finance_api.create_top_up_offer": Action("finance", "top_up_offer.create", nothing, a_top_up_offer_body),
+    "finance_api.end_top_up_offer": Action("finance", "top_up_offer.end", a_top_up_offer, lambda _ids: {"reason": "spring is over"}),
     "review.approve": Action("reviewer", "version.approved", a_submission, empty),
     "review.reject": Action("reviewer", "version.rejected", a_submission, lambda _ids: {"reason": "it is broken", "fix": "mend it please"}),
     "csm.create_offer": Action("csm", "offer.send", a_member, an_offer_form),
