@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0221"
-down_revision = "0202"
+down_revision = "0310"
 branch_labels = None
 depends_on = None
 
