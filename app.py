@@ -14,9 +14,11 @@ from billing import (  # noqa: F401 (pages add their routes when imported)
     bank_pages,
     card_pages,
     document_jobs,
+    deferred_pages,
     finance_api,
     finance_pages,
     hold_api,
+    recognition_jobs,
     renewal_jobs,
     statement_pages,
     subscription_api,
@@ -209,6 +211,7 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (60, subscription_jobs.resume_paused),
     (60, renewal_jobs.renew_due_subscriptions),
     (60, document_jobs.issue_documents),
+    (300, recognition_jobs.recognise_days),
     (3600, operations_jobs.refresh_activity),
     (3600, operations_jobs.expire_offers),
     (86_400, operations_jobs.find_routines),
@@ -216,6 +219,7 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
 ]
 # What time brings about, in the order of one instant, where a demo's clock is moved (core/passage.py).
 STEPS: list[passage.Step] = [
+    billing_passage.RECOGNITION,  # first: a day that is over is closed before the next one begins
     billing_passage.EXPIRY,
     billing_passage.RENEWALS,
     billing_passage.DOCUMENTS,

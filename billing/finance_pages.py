@@ -51,7 +51,7 @@ def month_ends(entity: Entity, present: datetime) -> list[tuple[str, str]]:
     return [(entity.local(end).strftime("%Y-%m"), entity.written(end, seconds=False)) for end in ends]
 
 
-def _instants(query: dict[str, Any], entity: Entity, present: datetime, errors: dict[str, Any]) -> tuple[datetime, datetime]:
+def instants(query: dict[str, Any], entity: Entity, present: datetime, errors: dict[str, Any]) -> tuple[datetime, datetime]:
     """As of when, and since when the roll-forward runs (the month's start by default); errors are kept, defaults taken."""
     at = present
     try:
@@ -78,7 +78,7 @@ def prepaid_balances() -> ResponseReturnValue:
     with transaction(actor()):
         entities = ledger_queries.entities()
         entity = next((one for one in entities if one.currency == query["currency"]), None) or ledger_queries.entity_for(None)
-        at, since = _instants(query, entity, present, errors)
+        at, since = instants(query, entity, present, errors)
         figures = prepaid.summary(entity.currency, at, since)
         page = prepaid.members(entity.currency, at, search=query["q"], sort=query["sort"], show=query["show"], after=query["after"])
         first = None if figures.total_minor else prepaid.first_movement(entity.currency)

@@ -30,6 +30,14 @@ class PrepaidQuery(_Query):
     after = fields.String(load_default=None)
 
 
+class DeferredQuery(_Query):
+    """As of when, and since when the roll-forward runs; instants are text, read in the entity's time zone."""
+
+    at = fields.String(load_default="")
+    since = fields.String(load_default="")
+    currency = fields.String(load_default="")
+
+
 class StatementQuery(_Query):
     """A period: first and last day, both within it."""
 

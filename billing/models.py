@@ -272,6 +272,7 @@ class SubscriptionCharge(Base):
     credits_id: Mapped[uuid.UUID | None]  # of a credit: the charge that it gives back a part of
     run_id: Mapped[uuid.UUID | None]  # the renewal run that paid it; None: a top-up, or the member itself
     service_units: Mapped[int | None]  # how many proration units it covers; None: a whole term
+    is_deferred: Mapped[bool] = mapped_column(default=False, server_default=text("false"))  # taken up into the schedule of recognition
     __table_args__ = (
         CheckConstraint("state in ('paid', 'unpaid', 'void')", name="state"),
         CheckConstraint(
@@ -280,6 +281,7 @@ class SubscriptionCharge(Base):
             name="amounts",
         ),
         CheckConstraint("service_units > 0", name="service_units"),
+        Index("subscription_charge_new_idx", "member_id", "id", postgresql_where=text("state = 'paid' and not is_deferred")),
         Index("subscription_charge_unpaid_idx", "member_id", "due_at", postgresql_where=text("state = 'unpaid'")),
         Index("subscription_charge_paid_at_idx", "paid_at", postgresql_using="brin", postgresql_with={"pages_per_range": 32}),
     )

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from billing import document_jobs, renewal_jobs
+from billing import document_jobs, recognition, recognition_jobs, renewal_jobs
 from core.db import SYSTEM, transaction
 from core.passage import Step
 
@@ -22,6 +22,7 @@ def expire(at: datetime) -> int:
             return total
 
 
+RECOGNITION = Step("recognition of revenue", recognition.DUE, recognition_jobs.recognise_days)
 EXPIRY = Step("expiry of money", "select min(next_expiry_at) from wallet", expire)
 RENEWALS = Step(
     "renewals",

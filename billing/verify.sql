@@ -262,3 +262,27 @@ select format('run %s, %s', coalesce(p.run_id, t.run_id), coalesce(p.currency, t
 from paid p full join (select * from renewal_run_total where outcome = 'renewed') t on t.run_id = p.run_id and t.currency = p.currency
 cross join lateral (values ('renewed', coalesce(t.count, 0), coalesce(p.n, 0)), ('amount', coalesce(t.amount_minor, 0), coalesce(p.amount, 0))) v(what, recorded, derived)
 where v.recorded <> v.derived
+
+-- check: deferral
+with posted as (
+  select p.book_id, p.transaction_id, sum(case when p.target = 26 then p.amount_minor else -p.amount_minor end) as amount
+  from posting p where p.source = 26 or p.target = 26 group by 1, 2)
+select format('book %s, deferral %s', d.member_id, d.id) as subject, v.what, v.recorded, v.derived
+from deferral d left join posted p on p.book_id = d.member_id and p.transaction_id = d.id
+cross join lateral (values
+  ('deferred', d.deferred_minor::text, coalesce(p.amount, 0)::text, d.deferred_minor <> coalesce(p.amount, 0)),
+  ('recognised', d.recognised_minor::text, 'between 0 and ' || d.deferred_minor,
+    d.recognised_minor not between least(0, d.deferred_minor) and greatest(0, d.deferred_minor) or (not d.is_open and d.recognised_minor <> d.deferred_minor))
+) v(what, recorded, derived, differs) where v.differs
+
+-- check: recognised revenue
+with scheduled as (select entity_id, currency, sum(recognised_minor) as amount from deferral group by 1, 2),
+days as (select entity_id, currency, sum(amount_minor) as amount from recognition_day group by 1, 2),
+posted as (
+  select b.entity_id, t.currency, sum(case when p.source = 26 then p.amount_minor else -p.amount_minor end) as amount
+  from ledger_transaction t join book b on b.id = t.book_id join posting p on p.book_id = t.book_id and p.transaction_id = t.id
+  where t.kind = 'recognition' and b.kind = 'house' group by 1, 2)
+select format('entity %s, %s', entity_id, currency) as subject, v.what, v.recorded::text, coalesce(p.amount, 0)::text as derived
+from scheduled s full join days d using (entity_id, currency) full join posted p using (entity_id, currency)
+cross join lateral (values ('recognised of the deferrals', coalesce(s.amount, 0)), ('recognised of the days', coalesce(d.amount, 0))) v(what, recorded)
+where v.recorded <> coalesce(p.amount, 0)

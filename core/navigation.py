@@ -40,6 +40,7 @@ NAVIGATION: dict[str, list[NavItem]] = {
         NavItem("finance.list_top_ups", _l("Top-ups"), "top-up"),
         NavItem("finance.list_top_up_offers", _l("Top-up offers"), "offer"),
         NavItem("finance.statement_index", _l("Statements"), "document"),
+        NavItem("finance.show_deferred_revenue", _l("Deferred revenue"), "chart"),
         NavItem("finance.ledger", _l("Ledger"), "ledger"),
     ],
     "csm": [

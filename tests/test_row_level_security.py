@@ -26,7 +26,21 @@ from tests.foreign import FOREIGN
 GLOBAL = {
     "audit_entry": "the staff's trail; members may add to it, never read it",
 }
-LEDGER = ("book", "ledger_transaction", "posting", "wallet", "lot", "wallet_grant", "refund_line", "hold", "hold_draw", "ledger_position", "account_kind")
+LEDGER = (
+    "book",
+    "ledger_transaction",
+    "posting",
+    "wallet",
+    "lot",
+    "wallet_grant",
+    "refund_line",
+    "hold",
+    "hold_draw",
+    "ledger_position",
+    "account_kind",
+    "deferral",
+    "recognition_day",
+)
 NEVER_CHANGED = ("ledger_transaction", "posting", "refund_line", "audit_entry", "document", "document_line", "billing_details")
 APP_ROLES = ("app_member", "app_staff", "app_system", "app_publisher")
 ACT_AS = text("select set_config('role', :role, true), set_config('app.member_id', :member, true)")

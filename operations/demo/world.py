@@ -7,6 +7,7 @@ from typing import Protocol
 from flask import current_app
 from sqlalchemy import text
 
+from billing import recognition_jobs
 from core import clock, migrations
 from core.db import SYSTEM, transaction
 from marketplace import bundles, publishing
@@ -48,6 +49,9 @@ def load(members: int, wanted_events: int, progress: Progress, seed: int = SEED)
     year = history.Year(rng, people, plans, habits)
     progress.begin("a year of money", (until - since).days + 1)
     year.play(since, until, progress.advance)
+    progress.end()
+    progress.begin("revenue by the day", 1)
+    recognition_jobs.recognise_days(until)
     progress.end()
 
     progress.begin("a year of behaviour", wanted_events)
