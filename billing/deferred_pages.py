@@ -56,8 +56,9 @@ def export_deferred_revenue(form: str) -> Response:
         ],
         columns=[
             exports.Column(_("Number")), exports.Column(_("Member")), exports.Column(_("Member (English)")), exports.Column(_("Product")),
-            exports.Column(_("Charge")), exports.Column(_("Entry")), exports.Column(_("Posted on")), exports.Column(_("Service from")), exports.Column(_("Service until")),
-            exports.Column(_("Deferred"), "money"), exports.Column(_("Recognised"), "money"), exports.Column(_("Still to come"), "money"),
+            exports.Column(_("Charge")), exports.Column(_("Entry")), exports.Column(_("Posted on")),
+            exports.Column(_("Service from")), exports.Column(_("Service until")), exports.Column(_("Deferred"), "money"),
+            exports.Column(_("Recognised"), "money"), exports.Column(_("Still to come"), "money"),
         ],
         rows=[
             (r.number, r.name, r.name_en, r.product_line, str(r.charge_id), str(r.id), str(r.posted_on), f"{r.starts:%Y-%m-%d %H:%M}",

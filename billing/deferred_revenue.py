@@ -28,16 +28,18 @@ scheduled as (
 select (select jsonb_object_agg(line, amount) from (
     select case when is_before then 'opening' else line end as line, sum(amount)::bigint as amount from moved group by 1) x) as lines,
   coalesce((select amount from scheduled), 0) - coalesce((select sum(r.amount_minor) from recognition_day r join legal_entity l on l.id = r.entity_id
-    where r.currency = :currency and (r.day + 1)::timestamp at time zone l.timezone <= cast(:at as timestamptz) + interval '1 microsecond'), 0)::bigint as scheduled,
+    where r.currency = :currency and (r.day + 1)::timestamp at time zone l.timezone <= cast(:at as timestamptz) + interval '1 microsecond'
+    ), 0)::bigint as scheduled,
   (select max(r.day) from recognition_day r where r.currency = :currency) as done_until
 """)
 _MONTHS = text("select date_trunc('month', day)::date, sum(amount_minor)::bigint from recognition_day where currency = :currency and day >= :since group by 1")
 _COMING = text("""
-select m.ends::date, coalesce(sum(earned_of(l, m.ends) - l.recognised_minor), 0)::bigint
+select m.ends::date, coalesce(sum(earned_of(l.deferred_minor, l.starts, l.ends, l.ended, l.pauses, micros(m.ends)) - l.recognised_minor), 0)::bigint
 from unnest(cast(:months as timestamp[])) m(ends) left join deferral_line l on l.is_open and l.currency = :currency group by 1 order by 1
 """)
 _DETAIL = text("""
-select m.number, m.name, m.name_en, l.product_line, l.charge_id, l.id, l.posted_on, l.starts, l.ends, l.deferred_minor, l.recognised_minor
+select m.number, m.name, m.name_en, l.product_line, l.charge_id, l.id, l.posted_on, to_timestamp(l.starts / 1000000) at time zone 'UTC',
+  to_timestamp(l.ends / 1000000) at time zone 'UTC', l.deferred_minor, l.recognised_minor
 from deferral_line l join member m on m.id = l.member_id where l.currency = :currency order by m.number, l.posted_on, l.id
 """)
 
@@ -100,7 +102,7 @@ def by_month(entity: Entity, at: datetime, back: int, ahead: int) -> list[tuple[
     """(month, recognised, still to come) of the present month, `back` months before it and `ahead` after it, as the schedule stands now."""
     present = entity.local(at).replace(day=1)
     months = [_month(present.date(), n) for n in range(-back, ahead + 1)]
-    done: dict[date, int] = dict(db.session.execute(_MONTHS, {"currency": entity.currency, "since": months[0]}).all())  # type: ignore[arg-type]
+    done: dict[date, int] = dict(db.session.execute(_MONTHS, {"currency": entity.currency, "since": months[0]}).all())
     ends = [datetime.combine(_month(present.date(), n + 1), datetime.min.time()) for n in range(ahead + 1)]
     coming, before = {}, 0
     for (_end, upto), month in zip(db.session.execute(_COMING, {"currency": entity.currency, "months": ends}), months[back:], strict=True):

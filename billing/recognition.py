@@ -8,8 +8,9 @@ from sqlalchemy import text
 
 from core.db import db
 
-_NEXT = text("select * from recognise_next(:at)")
+_RUN = text("select entity_id, currency, day, amount_minor from recognise_days(:at, :most)")
 DUE = "select min(due_at) from recognition_due()"
+DAYS_AT_ONCE = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,10 @@ class Recognised:
     amount_minor: int
 
 
-def recognise_next(at: datetime) -> Recognised | None:
-    """Recognise the earliest day that is over at `at` and not done yet, in the caller's transaction; None when there is none.
+def recognise(at: datetime, most: int = DAYS_AT_ONCE) -> list[Recognised]:
+    """Recognise the earliest days that are over at `at` and not done yet, in the caller's transaction; empty when there are none.
 
-    A day is one entry `deferred_revenue → subscription_revenue` in the house book, effective at its last instant. Missed days are made up for one by
-    one, so a late run leaves the same books as one that came every night.
+    They are of one legal entity and currency, `most` at once. A day is one entry `deferred_revenue → subscription_revenue` in the house book, effective at
+    its last instant: a late run leaves the same books as one that came every night.
     """
-    row = db.session.execute(_NEXT, {"at": at}).one_or_none()
-    return Recognised(*row) if row else None
+    return [Recognised(*row) for row in db.session.execute(_RUN, {"at": at, "most": most})]

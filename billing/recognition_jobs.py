@@ -8,10 +8,11 @@ from core.db import SYSTEM, transaction
 
 
 def recognise_days(at: datetime | None = None) -> int:
-    """Recognise every day that is over, a transaction a day; returns how many. Killed anywhere, the next run goes on; two at once do each day once."""
+    """Recognise every day that is over, a month a transaction; returns how many. Killed anywhere, the next run goes on; two at once do each day once."""
     instant, done = at or now(), 0
     while True:
         with transaction(SYSTEM):
-            if recognition.recognise_next(instant) is None:
-                return done
-        done += 1
+            days = recognition.recognise(instant)
+        if not days:
+            return done
+        done += len(days)

@@ -23,12 +23,15 @@ create table recognition_day (
   constraint recognition_day_entity_id_fkey foreign key (entity_id) references legal_entity (id)
 );
 
+-- Local times count in microseconds, so that a share of them is whole-number arithmetic.
+create function micros(local timestamp) returns bigint language sql immutable as $$ select (extract(epoch from local) * 1000000)::bigint $$;
+
 -- Each line with its service period in the local time of its legal entity. A day counts in full where terms are divided by days.
 -- `pauses` are ranges that do not count, null where there are none; one without an end is still under way.
 create view deferral_line with (security_invoker = true) as
-select d.*, s.id as subscription_id, s.product_line, b.ends, s.ended_at at time zone e.timezone as ended,
-  case when s.proration_unit = 'day' then date_trunc('day', b.starts) else b.starts end as starts,
-  (select array_agg(tsrange(p.from_at at time zone e.timezone, p.until_at at time zone e.timezone)) from subscription_pause p
+select d.*, s.id as subscription_id, s.product_line, micros(b.ends) as ends, micros(s.ended_at at time zone e.timezone) as ended,
+  micros(case when s.proration_unit = 'day' then date_trunc('day', b.starts) else b.starts end) as starts,
+  (select array_agg(int8range(micros(p.from_at at time zone e.timezone), micros(p.until_at at time zone e.timezone))) from subscription_pause p
     where p.member_id = s.member_id and p.subscription_id = s.id and p.until_at is distinct from p.from_at) as pauses
 from deferral d
 join subscription_charge c on c.member_id = d.member_id and c.id = d.charge_id
@@ -37,29 +40,27 @@ join legal_entity e on e.id = d.entity_id
 cross join lateral (select greatest(c.service_from, d.counts_from) at time zone e.timezone as starts, c.service_until at time zone e.timezone as ends) b;
 
 -- What of a line has been earned by a local instant: its even share of the service period, rounded half up; as a running total, so parts sum to the whole.
-create function earned(net bigint, starts timestamp, ends timestamp, upto timestamp) returns bigint language sql immutable as $$
-  select case when upto >= ends then net when upto <= starts then 0
-    else round(net * extract(epoch from upto - starts) / extract(epoch from ends - starts))::bigint end
+create function earned(net bigint, starts bigint, ends bigint, upto bigint) returns bigint language sql immutable as $$
+  select case when upto >= ends then net when upto <= starts then 0 else round(net::numeric * (upto - starts) / (ends - starts))::bigint end
 $$;
 
 -- The same, where time was paused in between.
-create function earned_paused(net bigint, starts timestamp, ends timestamp, upto timestamp, pauses tsrange[]) returns bigint language sql immutable as $$
+create function earned_paused(net bigint, starts bigint, ends bigint, upto bigint, pauses int8range[]) returns bigint language sql immutable as $$
   with pause as (
     select greatest(lower(r), starts) as since, least(upper(r), ends) as till, upper(r) is null as is_open
     from unnest(pauses) r where lower(r) < ends and (upper(r) is null or upper(r) > starts)),
   gone as (
-    select coalesce(bool_or(is_open), false) as is_paused, coalesce(sum(extract(epoch from till - since)) filter (where not is_open), 0) as never,
-      coalesce(sum(greatest(0, extract(epoch from least(till, upto) - since))), 0) as not_served from pause)
+    select coalesce(bool_or(is_open), false) as is_paused, coalesce(sum(till - since) filter (where not is_open), 0) as never,
+      coalesce(sum(greatest(0, least(till, upto) - since)), 0) as not_served from pause)
   select case when upto <= starts then 0
     when ends <= starts or (upto >= ends and not is_paused) then net
-    else round(net * (extract(epoch from least(upto, ends) - starts) - not_served) / (extract(epoch from ends - starts) - never))::bigint end
+    else round(net * (least(upto, ends) - starts - not_served) / (ends - starts - never))::bigint end
   from gone
 $$;
 
 -- What has been earned of a line by the end of a day. When its subscription has ended nothing is left to be delivered: the rest is earned that day.
-create function earned_of(l deferral_line, upto timestamp) returns bigint language sql immutable as $$
-  select case when l.ended < upto then l.deferred_minor when l.pauses is null then earned(l.deferred_minor, l.starts, l.ends, upto)
-    else earned_paused(l.deferred_minor, l.starts, l.ends, upto, l.pauses) end
+create function earned_of(net bigint, starts bigint, ends bigint, ended bigint, pauses int8range[], upto bigint) returns bigint language sql immutable as $$
+  select case when ended < upto then net when pauses is null then earned(net, starts, ends, upto) else earned_paused(net, starts, ends, upto, pauses) end
 $$;
 
 -- The next day of each legal entity and currency, and the instant at which it is over.
@@ -77,7 +78,7 @@ create function recognition_due() returns table (entity_id uuid, currency text, 
 $$;
 
 -- Take up what has been charged and given back since the last time.
-create function take_up_deferrals(e uuid, zone text) returns void language plpgsql security definer set search_path = public, pg_temp as $$
+create function take_up_deferrals(e uuid, zone text) returns void language plpgsql security definer set search_path = public, pg_temp set enable_seqscan = off as $$
 declare taken int;
 begin
   with fresh as (
@@ -106,46 +107,54 @@ begin
   end loop;
 end $$;
 
--- Recognise the next day that is over at `at`: of which entity and currency, which day, how much; nothing, when all days are done.
--- One entry whose effective instant is the last of that day, however late it is written: as-of questions answer the same. A second run of the same day waits
--- for the first and then finds it done. What was paid late, or came too late for its day, is earned with the next day, as far as it has been served.
-create function recognise_next(at timestamptz) returns table (entity_id uuid, currency text, day date, amount_minor bigint)
-language plpgsql security definer set search_path = public, pg_temp as $$
-declare n record; zone text; house uuid; upto timestamp; earned_today bigint; number bigint; tx uuid;
+-- Recognise days that are over at `at`: the earliest of one entity and currency and those after it, `most` at once; no row, when all days are done.
+-- A day is one entry, effective at its last instant however late it is written: as-of questions answer the same. A second run waits for the first and finds
+-- the days done. Lines are found by keys, whatever the statistics of a table that was empty once say. What was paid late, or came too late for its day, is earned with the next, as far as it has been served.
+create function recognise_days(at timestamptz, most int) returns setof recognition_day
+language plpgsql security definer set search_path = public, pg_temp set enable_seqscan = off as $$
+declare n record; r record; zone text; house uuid; first date; last date; number bigint; tx uuid;
 begin
-  select r.* into n from recognition_due() r where r.due_at <= recognise_next.at order by r.due_at, r.entity_id, r.currency limit 1;
+  select d.* into n from recognition_due() d where d.due_at <= recognise_days.at order by d.due_at, d.entity_id, d.currency limit 1;
   if not found then return; end if;
   select e.timezone into zone from legal_entity e where e.id = n.entity_id;
   select b.id into house from book b where b.kind = 'house' and b.entity_id = n.entity_id order by b.id limit 1;
   assert house is not null, 'a legal entity has a house book';
   insert into ledger_position (book_id, currency, last_seq) values (house, n.currency, 0) on conflict do nothing;
   perform from ledger_position p where p.book_id = house and p.currency = n.currency for no key update;
-  select r.day into n.day from recognition_due() r where r.entity_id = n.entity_id and r.currency = n.currency and r.due_at <= recognise_next.at;
-  if not found then return; end if;  -- another run has just done it
+  select d.day into first from recognition_due() d where d.entity_id = n.entity_id and d.currency = n.currency and d.due_at <= recognise_days.at;
+  if first is null then return; end if;  -- another run has just done it
+  last := least(first + most - 1, (recognise_days.at at time zone zone)::date - 1);
   perform take_up_deferrals(n.entity_id, zone);
 
-  upto := (n.day + 1)::timestamp;
-  with line as (
-    select l.member_id, l.id, earned_of(l, upto) as earned,
-      l.ended < upto or (upto >= l.ends and not exists (select from unnest(l.pauses) r where upper(r) is null and lower(r) < l.ends)) as is_over
-    from deferral_line l where l.is_open and l.entity_id = n.entity_id and l.currency = n.currency and l.posted_on <= n.day),
-  changed as (
-    update deferral d set recognised_minor = l.earned, is_open = not coalesce(l.is_over, false)
-    from line l join deferral was on was.member_id = l.member_id and was.id = l.id
-    where d.member_id = l.member_id and d.id = l.id and (was.recognised_minor <> l.earned or l.is_over)
-    returning l.earned - was.recognised_minor as amount)
-  select coalesce(sum(c.amount), 0)::bigint into earned_today from changed c;
-
-  insert into recognition_day values (n.entity_id, n.currency, n.day, earned_today, recognise_next.at);
-  if earned_today <> 0 then
-    tx := md5('recognition:' || n.entity_id || ':' || n.currency || ':' || n.day)::uuid;
-    update ledger_position p set last_seq = p.last_seq + 1 where p.book_id = house and p.currency = n.currency returning p.last_seq into number;
-    insert into ledger_transaction (book_id, id, kind, currency, seq, effective_at, recorded_at, request_hash, amount_minor, memo)
-      values (house, tx, 'recognition', n.currency, number, upto at time zone zone - interval '1 microsecond', recognise_next.at,
-        sha256(convert_to(tx::text, 'UTF8')), 0, n.day::text);
-    insert into posting values (house, tx, 1, case when earned_today > 0 then 26 else 40 end, case when earned_today > 0 then 40 else 26 end, abs(earned_today), null);
-  end if;
-  return query select n.entity_id, n.currency, n.day, earned_today;
+  for r in
+    with line as materialized (
+      select l.*, exists (select from unnest(l.pauses) p where upper(p) is null and lower(p) < l.ends) as is_paused from deferral_line l
+      where l.is_open and l.entity_id = n.entity_id and l.currency = n.currency and l.posted_on <= last),
+    upto as (
+      select first + g as day, micros((first + g + 1)::timestamp) as instant from generate_series(0, last - first) g),
+    running as (
+      select u.day, coalesce(sum(earned_of(l.deferred_minor, l.starts, l.ends, l.ended, l.pauses, u.instant)) filter (where l.posted_on <= u.day), 0)::bigint as total
+      from upto u left join line l on true group by u.day),
+    changed as (
+      update deferral d set recognised_minor = x.earned, is_open = not x.is_over from (
+        select l.member_id, l.id, l.recognised_minor, earned_of(l.deferred_minor, l.starts, l.ends, l.ended, l.pauses, u.instant) as earned,
+          coalesce(l.ended < u.instant, false) or (u.instant >= l.ends and not l.is_paused) as is_over
+        from line l join upto u on u.day = last) x
+      where d.member_id = x.member_id and d.id = x.id and (x.earned <> x.recognised_minor or x.is_over))
+    select x.day, x.total - lag(x.total, 1, (select coalesce(sum(l.recognised_minor), 0)::bigint from line l)) over (order by x.day) as amount
+    from running x order by x.day
+  loop
+    insert into recognition_day values (n.entity_id, n.currency, r.day, r.amount, recognise_days.at);
+    if r.amount <> 0 then
+      tx := md5('recognition:' || n.entity_id || ':' || n.currency || ':' || r.day)::uuid;
+      update ledger_position p set last_seq = p.last_seq + 1 where p.book_id = house and p.currency = n.currency returning p.last_seq into number;
+      insert into ledger_transaction (book_id, id, kind, currency, seq, effective_at, recorded_at, request_hash, amount_minor, memo)
+        values (house, tx, 'recognition', n.currency, number, (r.day + 1)::timestamp at time zone zone - interval '1 microsecond', recognise_days.at,
+          sha256(convert_to(tx::text, 'UTF8')), 0, r.day::text);
+      insert into posting values (house, tx, 1, case when r.amount > 0 then 26 else 40 end, case when r.amount > 0 then 40 else 26 end, abs(r.amount), null);
+    end if;
+    return next (n.entity_id, n.currency, r.day, r.amount, recognise_days.at)::recognition_day;
+  end loop;
 end $$;
 
 do $$
@@ -155,13 +164,13 @@ begin
   alter table deferral owner to ledger;
   alter table recognition_day owner to ledger;
   alter view deferral_line owner to ledger;
-  foreach f in array array['take_up_deferrals(uuid, text)', 'recognise_next(timestamptz)'] loop
+  foreach f in array array['take_up_deferrals(uuid, text)', 'recognise_days(timestamptz, int)'] loop
     execute format('alter function %s owner to ledger', f);
     execute format('revoke execute on function %s from public', f);
   end loop;
   revoke create on schema public from ledger;
 end $$;
-grant execute on function recognise_next(timestamptz) to app_staff, app_system;
+grant execute on function recognise_days(timestamptz, int) to app_staff, app_system;
 grant select on deferral, deferral_line to app_member, app_staff, app_system;
 grant select on recognition_day to app_staff, app_system;
 grant select on subscription, subscription_pause, subscription_charge, member, legal_entity to ledger;
