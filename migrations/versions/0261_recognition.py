@@ -1,6 +1,6 @@
 """Deferred revenue is recognised day by day
 
-Revision: 0261, after 0310
+Revision: 0261, after 0221
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0261"
-down_revision = "0310"
+down_revision = "0221"
 branch_labels = None
 depends_on = None
 
