@@ -64,6 +64,7 @@ from marketplace import orders_api, reviews, store_api, store_pages
 from marketplace.app_pages import apps
 from marketplace.publisher_pages import publisher
 from marketplace.review_pages import review
+from marketplace.review_report_pages import review_reports_pages
 from marketplace.store_cli import store_cli
 from marketplace.store_pages import store
 from membership import api as members_api
@@ -172,6 +173,7 @@ PAGES = [
     apps,
     publisher,
     review,
+    review_reports_pages,
     offer_pages.offer_pages,
     csm_pages.csm,
 ]

@@ -179,4 +179,28 @@ class Review(Base):
     author: Mapped[str]
     answer: Mapped[str | None]
     at: Mapped[datetime]
+    hidden_at: Mapped[datetime | None]  # by a reviewer: shown to nobody but its author, and not counted
+    hidden_reason: Mapped[str | None]
     __table_args__ = (CheckConstraint("stars between 1 and 5", name="stars"), Index(None, "listing_id", "at"))
+
+
+class ReviewReport(Base):
+    """A reader's word that a review breaks the rules, and what a reviewer decided."""
+
+    __tablename__ = "review_report"
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)  # who reports
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    listing_id: Mapped[uuid.UUID]
+    author_id: Mapped[uuid.UUID]  # the member whose review it is about
+    reason: Mapped[str]
+    note: Mapped[str]
+    at: Mapped[datetime]
+    decision: Mapped[str | None]  # hidden | kept
+    decided_at: Mapped[datetime | None]
+    __table_args__ = (
+        ForeignKeyConstraint(["author_id", "listing_id"], ["review.member_id", "review.listing_id"]),
+        CheckConstraint("reason in ('abuse', 'advertising', 'private_data', 'off_topic', 'untrue')", name="reason"),
+        CheckConstraint("decision in ('hidden', 'kept') and decided_at is not null or decision is null and decided_at is null", name="decision"),
+        Index("review_report_open_idx", "member_id", "listing_id", "author_id", unique=True, postgresql_where=text("decision is null")),
+        Index("review_report_waiting_idx", "at", postgresql_where=text("decision is null")),
+    )

@@ -2,16 +2,18 @@
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from flask_babel import gettext as _
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from core import outbox
 from core.db import db
 from core.errors import Forbidden, NotFound
 from marketplace import licenses
+from marketplace.listings import version_key
 from marketplace.models import License, Listing, Review
 
 TOPIC = "review.written"
@@ -21,6 +23,15 @@ class NotABuyer(Forbidden):
     """Only those who have a licence may review."""
 
     code = "not_a_buyer"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRating:
+    """The stars of one version added up."""
+
+    version: str
+    stars: int
+    count: int
 
 
 def write(license: License, stars: int, text: str, author: str, *, at: datetime) -> None:
@@ -44,20 +55,36 @@ def recount(message: outbox.OutboxMessage) -> None:
 
 def recount_listing(listing_id: uuid.UUID) -> None:
     """Rating sum and count of a listing from its reviews."""
-    own = select(func.coalesce(func.sum(Review.stars), 0), func.count()).where(Review.listing_id == listing_id)
+    own = select(func.coalesce(func.sum(Review.stars), 0), func.count()).where(Review.listing_id == listing_id, Review.hidden_at.is_(None))
     total, count = db.session.execute(own).one()
     db.session.execute(update(Listing).where(Listing.id == listing_id).values(rating_sum=int(total), rating_count=count))
 
 
 def recount_all() -> None:
     """Ratings of all listings in one statement, for worlds that are filled in bulk."""
-    sums = select(Review.listing_id, func.sum(Review.stars).label("total"), func.count().label("count")).group_by(Review.listing_id).subquery()
+    visible = select(Review.listing_id, func.sum(Review.stars).label("total"), func.count().label("count"))
+    sums = visible.where(Review.hidden_at.is_(None)).group_by(Review.listing_id).subquery()
     db.session.execute(update(Listing).where(Listing.id == sums.c.listing_id).values(rating_sum=sums.c.total, rating_count=sums.c.count))
 
 
-def of_listing(listing_id: uuid.UUID, limit: int = 50) -> Sequence[Review]:
-    """What buyers say, latest first."""
-    return db.session.scalars(select(Review).where(Review.listing_id == listing_id).order_by(Review.at.desc(), Review.member_id).limit(limit)).all()
+def on_show(listing_id: uuid.UUID) -> Select[Review]:
+    """Reviews of a listing that everybody may read."""
+    return select(Review).where(Review.listing_id == listing_id, Review.hidden_at.is_(None))
+
+
+def of_listing(listing_id: uuid.UUID, version: str | None = None, limit: int = 50) -> Sequence[Review]:
+    """What buyers say (about one version, where it is given), latest first."""
+    found = on_show(listing_id) if version is None else on_show(listing_id).where(Review.version == version)
+    return db.session.scalars(found.order_by(Review.at.desc(), Review.member_id).limit(limit)).all()
+
+
+def by_version(listing_id: uuid.UUID) -> list[VersionRating]:
+    """What buyers thought of each version, the newest version first."""
+    rows = db.session.execute(
+        select(Review.version, func.sum(Review.stars), func.count()).where(Review.listing_id == listing_id, Review.hidden_at.is_(None)).group_by(Review.version)
+    )
+    found = [VersionRating(version, int(total), count) for version, total, count in rows]
+    return sorted(found, key=lambda one: version_key(one.version), reverse=True)
 
 
 def mine(member_id: uuid.UUID, listing_id: uuid.UUID) -> Review | None:

@@ -142,7 +142,9 @@ def show_listing(slug: str) -> ResponseReturnValue:
         return render_template(
             "storefront/listing.html", tax_rate_bp=pricing.shown_rate(shown.listing, now()),
             shown=shown, listing=shown.listing, publisher=shown.publisher, versions=versions, current=current,
-            inside=contents.of(current.sha256) if current else None, reviews=reviews.of_listing(shown.listing.id), license=license,
+            inside=contents.of(current.sha256) if current else None, license=license,
+            reviews=reviews.of_listing(shown.listing.id, request.args.get("version")), ratings=reviews.by_version(shown.listing.id),
+            about=request.args.get("version"),
             mine=reviews.mine(acting.member_id, shown.listing.id) if license and acting.member_id else None, upgrade_url=_upgrade_url(shown),
         )  # fmt: skip
 

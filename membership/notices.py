@@ -110,6 +110,7 @@ def _stopped(f: _Facts) -> str:
 
 
 SENTENCES: dict[str, Callable[[_Facts], str]] = {
+    "review_hidden": lambda f: _("Your review of %(name)s is hidden: %(reason)s", name=f.name(), reason=f.details.get("reason", "--")),
     "subscription_past_due": lambda f: _(
         "The renewal of %(name)s costs %(amount)s, and the wallet lacks %(missing)s. Your next top-up pays it; please top up by %(day)s.",
         name=f.name(),

@@ -113,4 +113,16 @@ FOREIGN: dict[str, Callable[[Member], dict[str, object]]] = {
     "offer_id": an_offer,
     "hold_id": a_hold,
 }
-NOBODYS = {"slug", "number", "filename", "token", "sha256", "line", "rank", "code", "version", "form"}
+NOBODYS = {
+    "slug",
+    "number",
+    "filename",
+    "token",
+    "sha256",
+    "line",
+    "rank",
+    "code",
+    "version",
+    "form",
+    "author_id",
+}  # author_id: whose review it is, which all may read

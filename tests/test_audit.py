@@ -19,11 +19,12 @@ from core.audit import AuditEntry
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import new_id
+from marketplace import review_reports, reviews
 from membership.models import ApiKey, Member
 from operations import offers
 from operations.models import Offer
 from tests.factories import ENTITY, make_entity, make_member, make_top_up_offer, make_user
-from tests.marketplace.store import FREE, open_store
+from tests.marketplace.store import FREE, acting_for, buy, open_store
 from tests.marketplace.test_publishing import submit
 from tests.sign_in import bearer, signed_in
 
@@ -53,6 +54,17 @@ def a_transfer(member: Member) -> Ids:
     with transaction(SYSTEM):
         top_up, _new = top_ups.start(member.id, top_ups.Wanted(new_id(), 1000_00, "bank_transfer"), at=now(), created_by=None)
     return {"member_id": str(member.id), "top_up_id": str(top_up.id)}
+
+
+def a_reported_review(member: Member) -> Ids:
+    listing_id = open_store(FREE)[FREE]
+    buy(member, FREE)
+    with transaction(acting_for(member)):
+        reviews.write(reviews.license_for(member.id, listing_id), 1, "buy at my shop", member.name, at=now())
+    reader = make_member()
+    with transaction(acting_for(reader)):
+        review_reports.report(reader.id, listing_id, member.id, "advertising", "", at=now())
+    return {"slug": FREE, "author_id": str(member.id)}
 
 
 def a_key(member: Member) -> Ids:
@@ -120,6 +132,7 @@ ACTIONS = {
     "finance_api.end_top_up_offer": Action("finance", "top_up_offer.end", a_top_up_offer, lambda _ids: {"reason": "spring is over"}),
     "review.approve": Action("reviewer", "version.approved", a_submission, empty),
     "review.reject": Action("reviewer", "version.rejected", a_submission, lambda _ids: {"reason": "it is broken", "fix": "mend it please"}),
+    "review_reports.decide": Action("reviewer", "review.hide", a_reported_review, lambda _ids: {"decision": "hide", "reason": "it is advertising"}),
     "csm.create_offer": Action("csm", "offer.send", a_member, an_offer_form),
     "csm.create_withdrawal": Action("csm", "offer.withdraw", an_offer, empty),
     "offers_api.create_offer": Action("operator", "offer.send", a_member, an_offer_form),

@@ -87,6 +87,9 @@ PAGES = [
     Page("csm.revenue", "csm", "/csm/revenue"),
     Page("review.queue", "reviewer", "/review"),
     Page("review.show_version", "reviewer", "/review/quote-document/{version}"),
+    Page("review_reports.report", "owner", "/store/quote-document/reviews/{author}/report"),
+    Page("review_reports.list_reports", "reviewer", "/review/reports"),
+    Page("review_reports.decide", "reviewer", "/review/reports/quote-document/{author}"),
     Page("publisher.list_listings", "publisher", "/publisher"),
     Page("publisher.show_listing", "publisher", "/publisher/{own_listing}"),
     Page("operator.list_members", "operator", "/operator/members"),
@@ -136,7 +139,7 @@ STAFF_PATHS = {
         "/finance/ledger/accounts",
     ],
     "csm": ["/csm/", "/csm/members", "/csm/offers", "/csm/revenue"],
-    "reviewer": ["/review"],
+    "reviewer": ["/review", "/review/reports"],
     "publisher": ["/publisher"],
     "operator": ["/operator/members", "/operator/api-keys", "/operator/audit", "/operator/status", "/operator/clock"],
 }
@@ -162,6 +165,12 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
         f"insert into payment_method (member_id, id, stripe_id, brand, last4, exp_month, exp_year, is_default, created_at)"
         f" select id, {card} from member where number = 'M00001' and not exists (select from payment_method where member_id = member.id and removed_at is null)"
     )
+    world.sql(
+        "insert into review_report (member_id, id, listing_id, author_id, reason, note, at)"
+        f" select {MEMBER}, gen_random_uuid(), listing_id, member_id, 'advertising', '', clock_timestamp() from review"
+        f" where listing_id = (select id from listing where slug = 'quote-document') and member_id <> {MEMBER}"
+        " order by member_id limit 1 on conflict do nothing"
+    )
     with world.visit(chromium, "owner") as context:
         page = context.new_page()
         page.goto(f"/team/users/{world.one('select id from app_user where email = ' + repr('new@demo.example'))}/invitation")
@@ -179,6 +188,7 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
         "user": "select id from app_user where email = 'viewer@demo.example'",
         "invited": "select id from app_user where email = 'new@demo.example'",
         "version": "select v.number from listing_version v join listing l on l.id = v.listing_id where l.slug = 'quote-document' limit 1",
+        "author": "select author_id from review_report where decision is null order by at limit 1",
         "own_listing": "select l.slug from listing l join publisher p on p.id = l.publisher_id where p.code = 'harbor-automation' order by l.slug limit 1",
     }
     return {name: str(world.one(query)) for name, query in queries.items()} | {"invitation": "/invitations/" + link.rpartition("/")[2]}

@@ -91,3 +91,24 @@ def test_the_publisher_answers_its_own_reviews_and_keeps_the_stars(store):
         assert [(r.stars, r.answer) for r in session.query(Review)] == [(3, "we mended it")]
     with pytest.raises(ProgrammingError), transaction(publisher) as session:
         session.query(Review).update({"stars": 5})
+
+
+def test_ratings_are_told_by_version(store):
+    first, second = make_member(), make_member()
+    for member in (first, second):
+        buy(member, FREE)
+    write(first, 5)
+    with transaction(SYSTEM) as session:
+        session.query(License).filter_by(member_id=second.id).one().installed_version = "1.10.0"
+    write(second, 2)
+    with transaction(acting_for(first)):
+        assert reviews.by_version(store[FREE]) == [reviews.VersionRating("1.10.0", 2, 1), reviews.VersionRating("1.0.0", 5, 1)]
+        assert [one.stars for one in reviews.of_listing(store[FREE], "1.10.0")] == [2]
+
+
+def test_a_member_hides_and_shows_nothing_itself(store):
+    member = make_member()
+    buy(member, FREE)
+    write(member, 5)
+    with pytest.raises(ProgrammingError), transaction(acting_for(member)) as session:
+        session.query(Review).update({"hidden_at": AT})
