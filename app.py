@@ -212,6 +212,7 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (60, operations_jobs.refresh_usage),
     (60, subscription_jobs.resume_paused),
     (60, renewal_jobs.renew_due_subscriptions),
+    (3600, renewal_jobs.tell_members),
     (60, document_jobs.issue_documents),
     (300, recognition_jobs.recognise_days),
     (3600, operations_jobs.refresh_activity),

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from billing import renewals
+from billing import renewal_notices, renewals
 from billing.renewals import Run, RunResult
 from core.clock import now
 from core.db import SYSTEM, db, transaction
@@ -61,3 +61,19 @@ def _batch(run: Run, members: Sequence[uuid.UUID] | None) -> RunResult:
 def _due_members(at: datetime) -> list[uuid.UUID]:
     with transaction(SYSTEM):
         return list(db.session.scalars(_DUE_MEMBERS, {"at": at, "most": renewals.batch_size()}))
+
+
+def tell_members(at: datetime | None = None) -> None:
+    """Announce renewals and price increases to come, and ask who lapsed to come back."""
+    at = at or now()
+    told: int | None = None
+    while told != 0:
+        with transaction(SYSTEM):
+            told = renewal_notices.tell_upcoming(at)
+    with transaction(SYSTEM):
+        after, _told = renewal_notices.tell_increases(at)
+    while after is not None:
+        with transaction(SYSTEM):
+            after, _told = renewal_notices.tell_increases(at, after)
+    with transaction(SYSTEM):
+        renewal_notices.win_back(at)
