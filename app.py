@@ -33,6 +33,7 @@ from billing import (  # noqa: F401 (pages add their routes when imported)
 from billing import cli as billing_cli
 from billing import passage as billing_passage
 from billing.finance_blueprint import finance
+from billing.renewal_cli import renewals_cli
 from billing.subscription_pages import subscription_pages
 from billing.wallet_pages import wallet
 from billing.webhooks import webhooks
@@ -195,6 +196,7 @@ COMMANDS: list[click.Command] = [
     membership_cli.api_keys_group,
     membership_cli.users_group,
     billing_cli.ledger,
+    renewals_cli,
     store_cli,
     clock_group,
 ]

@@ -27,7 +27,7 @@ EXPIRY = Step("expiry of money", "select min(next_expiry_at) from wallet", expir
 RENEWALS = Step(
     "renewals",
     "select min(next_attempt_at) from subscription where state in ('trialing', 'active', 'past_due')",
-    renewal_jobs.renew_due_subscriptions,
+    renewal_jobs.live_through,
 )
 DOCUMENTS = Step(
     "documents",

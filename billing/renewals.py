@@ -155,7 +155,8 @@ def _call(
         statement,
         {
             "at": at, "most": limit or batch_size(), "members": None if members is None else list(map(str, members)), "only_paid": only_paid,
-            "run": run and run.id, "retry_days": list(settings.dunning_retry_days), "suspend_days": settings.dunning_suspend_days,
+            "run": run and run.id, "retry_days": list(settings.dunning_retry_days),
+            "suspend_days": min(settings.dunning_suspend_days, settings.past_due_grace_days),
             "end_days": settings.past_due_grace_days, "consumption_order": wallets.consumption_order(),
         },
     )  # fmt: skip
