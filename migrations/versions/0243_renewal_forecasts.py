@@ -1,6 +1,6 @@
 """What renewals will take from wallets, and which price increases are to be announced
 
-Revision: 0243, after 0261
+Revision: 0243, after 0320
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0243"
-down_revision = "0261"
+down_revision = "0320"
 branch_labels = None
 depends_on = None
 
