@@ -14,6 +14,8 @@ from billing import (  # noqa: F401 (pages add their routes when imported)
     bank_pages,
     card_pages,
     deferred_pages,
+    card_refund_jobs,
+    disputes,
     document_jobs,
     finance_api,
     finance_pages,
@@ -21,6 +23,7 @@ from billing import (  # noqa: F401 (pages add their routes when imported)
     recognition_jobs,
     renewal_jobs,
     statement_pages,
+    stripe_events,
     subscription_api,
     subscription_jobs,
     top_up_jobs,
@@ -149,6 +152,8 @@ def _register(app: Flask) -> None:
     store_pages.recommended_for = offer_pages.for_store
     for topic, subscriber in SUBSCRIPTIONS:
         outbox.subscribe(topic, subscriber)
+    for event_type, listener in STRIPE_EVENTS:
+        stripe_events.listen(event_type, listener)
     for seconds, job in EVERY:
         schedule.every(app, seconds, job)
     for step in STEPS:
@@ -203,6 +208,10 @@ COMMANDS: list[click.Command] = [
 SUBSCRIPTIONS: list[tuple[str, outbox.Subscriber]] = [
     (reviews.TOPIC, reviews.recount),
 ]
+STRIPE_EVENTS: list[tuple[str, stripe_events.Listener]] = [
+    *((event_type, card_refund_jobs.heard) for event_type in card_refund_jobs.EVENTS),
+    *((event_type, disputes.heard) for event_type in disputes.EVENTS),
+]
 EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (5, outbox.deliver_waiting),
     (top_up_jobs.SWEEP_EVERY_S, top_up_jobs.process_waiting),
@@ -211,6 +220,7 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (wallet_jobs.WARN_EVERY_S, wallet_jobs.warn_of_low_balances),
     (wallet_jobs.EXPIRE_HOLDS_EVERY_S, wallet_jobs.expire_holds),
     (wallet_jobs.EXPIRE_MONEY_EVERY_S, wallet_jobs.expire_money),
+    (card_refund_jobs.SWEEP_EVERY_S, card_refund_jobs.check_pending),
     (60, operations_jobs.refresh_usage),
     (60, subscription_jobs.resume_paused),
     (60, renewal_jobs.renew_due_subscriptions),

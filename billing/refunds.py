@@ -65,6 +65,9 @@ class RefundResult:
         return self.paid_minor + self.bonus_minor + self.receivable_minor
 
 
+FED = frozenset(Account) - {Account.MEMBER_RECEIVABLE, Account.WALLET_PAID, Account.WALLET_BONUS, Account.BONUS_DISCOUNT, Account.BREAKAGE_REVENUE}
+"""Accounts that something bought can feed."""
+
 _REFUND = text(
     "select f.* from refund_charge((select row(r.*)::refund_request from jsonb_to_record(cast(:request as jsonb))"
     " as r(book_id uuid, id uuid, request_hash bytea, original_id uuid, kind text, at timestamptz, reopen_until timestamptz, memo text,"

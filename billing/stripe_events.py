@@ -1,6 +1,7 @@
 """Signed events of Stripe: kept as they came, understood once. A duplicate is harmless, a mismatch is shown and never credited."""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,7 +31,16 @@ class News:
 
 
 class Mismatch(Exception):
-    """An event that no top-up of ours explains: for a person to look at."""
+    """An event that nothing of ours explains: for a person to look at."""
+
+
+Listener = Callable[[dict[str, Any], datetime], None]
+_listeners: dict[str, Listener] = {}
+
+
+def listen(event_type: str, listener: Listener) -> None:
+    """Act on events of a type in the transaction that marks them as done; the listener may raise Mismatch. Wired in `app.py` only."""
+    _listeners[event_type] = listener
 
 
 def keep(event: dict[str, Any], *, at: datetime) -> bool:
@@ -55,7 +65,11 @@ def understand(event_id: str, *, at: datetime) -> News | None:
         return None
     news = None
     try:
-        news = _news(event)
+        if listener := _listeners.get(event.type):
+            with db.session.begin_nested():  # a mismatch leaves nothing behind but its mark on the event
+                listener(event.payload, at)
+        else:
+            news = _news(event)
     except Mismatch as error:
         current_app.logger.warning("Stripe event %s: %s", event_id, error)
         event.error = str(error)

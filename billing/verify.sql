@@ -131,18 +131,24 @@ select format('book %s, wallet %s', w.member_id, w.currency) as subject, 'receiv
 from wallet w left join owed o on o.book_id = w.member_id and o.currency = w.currency where w.receivable_minor <> coalesce(o.amount, 0)
 
 -- check: lot
-with moved as (
-  select g.member_id, g.lot_id, -sum(e.paid + e.bonus) filter (where e.source in (20, 21) and not (e.source = 21 and e.target = 22)) as outgoing,
-    sum(e.paid + e.bonus) filter (where e.target in (20, 21)) as incoming, -sum(e.bonus) filter (where e.source = 21 and e.target = 22) as expired
-  from ({effects}) e join wallet_grant g on g.member_id = e.book_id and g.id = e.grant_id where g.lot_id is not null group by 1, 2),
-granted as (
-  select member_id, lot_id, sum(granted_minor) as face, sum(granted_minor) filter (where kind = 'bonus') as discount
-  from wallet_grant where lot_id is not null group by 1, 2)
+with moved as (  -- what a move does to its lot follows from the account on its other side: see adjust_wallet
+  select g.member_id, g.lot_id, case when m.other = 22 then case when m.lapses then 'expired' else 'discount' end
+      when m.other in (10, 11, 23, 25, 90) and not m.undoes then 'face' else 'spent' end as what, sum(m.amount) as amount
+  from (
+    select e.book_id, e.grant_id, e.paid + e.bonus as amount, case when e.target in (20, 21) then e.source else e.target end as other,
+      'expiry' in (t.kind, case when t.kind = 'correction' then o.kind end) as lapses,
+      exists (select from refund_line f where f.member_id = t.book_id and f.refund_id = t.id) as undoes
+    from ({effects}) e join ledger_transaction t on t.book_id = e.book_id and t.id = e.transaction_id
+    left join ledger_transaction o on o.book_id = t.book_id and o.id = t.reverses_id) m
+  join wallet_grant g on g.member_id = m.book_id and g.id = m.grant_id where g.lot_id is not null group by 1, 2, 3),
+derived as (
+  select member_id, lot_id, sum(amount) filter (where what in ('face', 'discount')) as face, sum(amount) filter (where what = 'discount') as discount,
+    -sum(amount) filter (where what = 'spent') as spent, -sum(amount) filter (where what = 'expired') as expired from moved group by 1, 2)
 select format('book %s, lot %s', l.member_id, l.id) as subject, v.what, v.recorded::text, v.derived::text
-from lot l left join granted g on g.member_id = l.member_id and g.lot_id = l.id left join moved m on m.member_id = l.member_id and m.lot_id = l.id
+from lot l left join derived d on d.member_id = l.member_id and d.lot_id = l.id
 cross join lateral (values
-  ('face', l.face_minor, coalesce(g.face, 0)), ('discount', l.discount_minor, coalesce(g.discount, 0)),
-  ('spent', l.spent_minor, coalesce(m.outgoing, 0) - (coalesce(m.incoming, 0) - l.face_minor)), ('expired', l.expired_minor, coalesce(m.expired, 0))
+  ('face', l.face_minor, coalesce(d.face, 0)), ('discount', l.discount_minor, coalesce(d.discount, 0)),
+  ('spent', l.spent_minor, coalesce(d.spent, 0)), ('expired', l.expired_minor, coalesce(d.expired, 0))
 ) v(what, recorded, derived) where v.recorded <> v.derived
 
 -- check: bonus discount
@@ -179,7 +185,7 @@ cross join lateral (values
 select format('book %s, order %s', o.member_id, o.id) as subject, 'total' as what, o.total_minor::text as recorded,
   coalesce((-t.amount_minor)::text, 'no transaction') as derived
 from store_order o left join ledger_transaction t on t.book_id = o.member_id and t.id = o.id and t.kind = 'purchase' and t.currency = o.currency
-where o.state = 'completed' and o.total_minor > 0 and (t.id is null or o.total_minor <> o.paid_minor + o.bonus_minor + o.credit_minor
+where o.total_minor > 0 and (t.id is null or o.total_minor <> o.paid_minor + o.bonus_minor + o.credit_minor
   or o.total_minor <> o.credit_minor - t.amount_minor or o.credit_minor > 0 and o.credit_minor <> coalesce((
     select sum(p.amount_minor) from posting p where p.book_id = t.book_id and p.transaction_id = t.id and p.source = 12), 0))
 
@@ -286,3 +292,31 @@ select format('entity %s, %s', entity_id, currency) as subject, v.what, v.record
 from scheduled s full join days d using (entity_id, currency) full join posted p using (entity_id, currency)
 cross join lateral (values ('recognised of the deferrals', coalesce(s.amount, 0)), ('recognised of the days', coalesce(d.amount, 0))) v(what, recorded)
 where v.recorded <> coalesce(p.amount, 0)
+
+-- check: order refund
+with given as (select member_id, order_id, sum(amount_minor) as amount from order_refund where undone_at is null group by 1, 2),
+posted as (select member_id, original_id, sum(amount_minor) as amount from refund_line group by 1, 2)
+select format('book %s, order %s', o.member_id, o.id) as subject, v.what, v.recorded::text, v.derived::text
+from store_order o left join given g on g.member_id = o.member_id and g.order_id = o.id left join posted p on p.member_id = o.member_id and p.original_id = o.id
+cross join lateral (values
+  ('refunded', o.refunded_minor, coalesce(g.amount, 0)), ('given back', o.refunded_minor, coalesce(p.amount, 0))
+) v(what, recorded, derived) where v.recorded <> v.derived
+
+-- check: money on its way
+with accounts as (
+  select p.book_id, t.currency, v.account, sum(case when p.target = v.account then p.amount_minor else -p.amount_minor end) as amount
+  from (values (23), (25), (13)) v(account) join posting p on v.account in (p.source, p.target)
+  join ledger_transaction t on t.book_id = p.book_id and t.id = p.transaction_id group by 1, 2, 3),
+rows as (
+  select member_id, currency, 23 as account, sum(amount_minor) as amount from card_refund where state = 'pending' group by 1, 2
+  union all select member_id, currency, 25, sum(reserved_minor) from dispute where state = 'open' group by 1, 2
+  union all select member_id, currency, 13, -sum(amount_minor) from dispute where state = 'open' group by 1, 2)
+select format('book %s, %s', coalesce(r.member_id, a.book_id), coalesce(r.currency, a.currency)) as subject,
+  case coalesce(r.account, a.account) when 23 then 'refunds on their way' when 25 then 'reserve of disputes' else 'disputed payments' end as what,
+  coalesce(r.amount, 0)::text as recorded, coalesce(a.amount, 0)::text as derived
+from rows r full join accounts a on a.book_id = r.member_id and a.currency = r.currency and a.account = r.account
+where coalesce(r.amount, 0) <> coalesce(a.amount, 0) order by 2 desc
+
+-- check: frozen
+select format('book %s, wallet %s', w.member_id, w.currency) as subject, 'state' as what, w.state as recorded, 'frozen' as derived
+from wallet w where w.state <> 'frozen' and exists (select from dispute d where d.member_id = w.member_id and d.currency = w.currency and d.state = 'open')

@@ -60,6 +60,10 @@ class Settings:
     top_up_min_minor: int = 1_00
     top_up_max_minor: int = 10_000_000_00
     top_up_check_minutes: int = 2  # when the sweep asks Stripe about a pending top-up
+    approval_limit_minor: int = 1_000_00  # above it (with what the same person did for the same member shortly before), a second person decides
+    approval_window_hours: int = 24  # how far back that sum reaches
+    card_refund_check_minutes: int = 2  # when the sweep asks Stripe about a refund on its way
+    goodwill_days_max: int = 366
     refund_grace_days: int = 30  # how long money lives that comes back to a grant which has expired or is empty
     hold_days: int = 7  # how long money stays reserved where nobody says how long
     hold_days_max: int = 90

@@ -118,7 +118,8 @@ class Order(Base):
     bonus_minor: Mapped[int]  # drawn from bonus grants
     credit_minor: Mapped[int] = mapped_column(server_default="0")  # on the member's account, where its credit limit allowed it
     balance_after_minor: Mapped[int]
-    state: Mapped[str]  # completed | refunded
+    state: Mapped[str]  # completed | refunded (all of it)
+    refunded_minor: Mapped[int] = mapped_column(server_default="0")  # of the total, given back so far
     offer_id: Mapped[uuid.UUID | None]
     csm_id: Mapped[uuid.UUID | None]  # to whom the sale is attributed
     placed_by: Mapped[uuid.UUID | None]
@@ -126,8 +127,29 @@ class Order(Base):
     __table_args__ = (
         CheckConstraint("quantity >= 1 and total_minor = price_minor * quantity", name="total"),
         CheckConstraint("state in ('completed', 'refunded')", name="state"),
+        CheckConstraint("refunded_minor between 0 and total_minor", name="refunded"),
         Index(None, "member_id", "at"),
         Index(None, "at"),
+    )
+
+
+class OrderRefund(Base):
+    """What was given back of an order, and what became of its licence: a choice of whoever refunded. Its id is the ledger transaction's."""
+
+    __tablename__ = "order_refund"
+    member_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    order_id: Mapped[uuid.UUID]
+    amount_minor: Mapped[int]
+    is_revoked: Mapped[bool]  # the licence ended with it
+    reason_code: Mapped[str]
+    decided_by: Mapped[uuid.UUID | None]
+    at: Mapped[datetime]
+    undone_at: Mapped[datetime | None]  # a correction took it back
+    __table_args__ = (
+        ForeignKeyConstraint(["member_id", "order_id"], ["store_order.member_id", "store_order.id"], name="order_refund_member_id_fkey"),
+        CheckConstraint("amount_minor > 0", name="amount"),
+        Index("order_refund_order_id_idx", "member_id", "order_id"),
     )
 
 

@@ -13,6 +13,7 @@ from core import formats
 from core.db import db
 from core.errors import NotFound
 from core.ids import derived
+from core.sentences import say
 from membership.models import Notice
 
 Details = dict[str, Any]
@@ -184,6 +185,31 @@ SENTENCES: dict[str, Callable[[_Facts], str]] = {
     "offer_received": lambda f: _("%(csm)s recommends %(name)s to you.", csm=f.text("csm"), name=f.name()),
     "seats_changed": lambda f: _("%(name)s now has %(seats)s seats.", name=f.name(), seats=f.text("seats")),
     "edition_changed": lambda f: _("You now have the %(edition)s edition of %(name)s.", edition=f.name("edition"), name=f.name()),
+    "order_refunded": lambda f: (
+        _("%(amount)s was given back to your wallet for %(name)s. Its licence has ended.", amount=f.money(), name=f.name())
+        if f.details.get("licence") == "revoke"
+        else _("%(amount)s was given back to your wallet for %(name)s. You keep its licence.", amount=f.money(), name=f.name())
+    ),
+    "card_refund_paid": lambda f: (
+        _("%(amount)s is on its way to your card. Your bank may take up to ten days to show it.", amount=f.money())
+        if f.details.get("method") == "card"
+        else _("%(amount)s was transferred back to your bank account.", amount=f.money())
+    ),
+    "card_refund_failed": lambda f: _("Your refund of %(amount)s did not go through: %(reason)s", amount=f.money(), reason=say(f.text("reason"))),
+    "card_refund_rejected": lambda f: _("Your refund of %(amount)s was not approved: %(reason)s", amount=f.money(), reason=f.text("reason")),
+    "goodwill_given": lambda f: _("You received a bonus of %(amount)s. It is valid until %(day)s.", amount=f.money(), day=f.day("at")),
+    "wallet_adjusted": lambda f: (
+        _("%(amount)s was put into your wallet by hand.", amount=f.money())
+        if f.details.get("direction") == "give"
+        else _("%(amount)s was taken out of your wallet by hand.", amount=f.money())
+    ),
+    "dispute_opened": lambda f: _("A payment of %(amount)s is disputed at the bank. Until that is settled, your wallet is frozen.", amount=f.money()),
+    "dispute_won": lambda f: _("The dispute about your payment of %(amount)s is settled. Your wallet is open again.", amount=f.money()),
+    "dispute_lost": lambda f: (
+        _("Your payment of %(amount)s was taken back by the bank. You owe us %(owed)s of it.", amount=f.money(), owed=f.money("owed_minor"))
+        if f.details.get("owed_minor")
+        else _("Your payment of %(amount)s was taken back by the bank.", amount=f.money())
+    ),
     "bonus_expiring": lambda f: _("A bonus of %(amount)s expires on %(day)s. It is used first with your next purchase.", amount=f.money(), day=f.day("at")),
 }
 KINDS = tuple(SENTENCES)

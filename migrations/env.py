@@ -7,6 +7,7 @@ import billing.document_models
 import billing.hold_models
 import billing.models
 import billing.recognition_models
+import billing.refund_models
 import billing.renewal_models
 import billing.top_up_models  # noqa: F401 (all models are imported so that `alembic check` sees every table)
 import core.audit

@@ -25,6 +25,7 @@ from tests.foreign import FOREIGN
 # Tables with a member in them that no member owns: written for us, about members, and closed to them.
 GLOBAL = {
     "audit_entry": "the staff's trail; members may add to it, never read it",
+    "approval": "what staff propose and decide about members' money; closed to them",
 }
 LEDGER = (
     "book",

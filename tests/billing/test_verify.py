@@ -31,6 +31,10 @@ REFUNDED = (
     "insert into refund_line (member_id, refund_id, n, original_id, account, grant_id, amount_minor) select t.book_id, t.id, 1, o.id, {account},"
     " (select id from wallet_grant where kind = 'paid'), {amount} from ledger_transaction t, ledger_transaction o where t.kind = 'subscription' and o.kind = 'purchase'"
 )
+DISPUTED = (
+    "insert into dispute (member_id, id, stripe_id, top_up_id, currency, amount_minor, fee_minor, reserved_minor, owed_minor, bonus_minor, reason, state, opened_at)"
+    " select member_id, gen_random_uuid(), 'dp', id, 'CNY', 5, 0, 3, 0, 0, 'fraudulent', 'open', created_at from top_up"
+)
 # What is done to the books, the check that must find it, what must be named, and both figures.
 CORRUPTIONS = {
     "paid balance": ("update wallet set paid_minor = paid_minor + 1", "wallet balance", "paid", "78801", "78800"),
@@ -90,6 +94,11 @@ CORRUPTIONS = {
     "more given back than charged": (REFUNDED.format(amount=14001, account=28), "refund", "given back", "14001", "from 0 to 14000"),
     "given back what was not charged": (REFUNDED.format(amount=1, account=41), "refund", "given back", "1", "from 0 to 0"),
     "given back less than nothing": (REFUNDED.format(amount=-1, account=28), "refund", "given back", "-1", "from 0 to 14000"),
+    "refunded more than the order says": ("update store_order set refunded_minor = 7", "order refund", "refunded", "7", "0"),
+    "a refund on its way without money": ("insert into card_refund (member_id, id, top_up_id, method, currency, amount_minor, bonus_minor, state, requested_at)"
+        " select member_id, gen_random_uuid(), id, 'card', 'CNY', 5, 0, 'pending', created_at from top_up", "money on its way", "refunds on their way", "5", "0"),
+    "a dispute without money": (DISPUTED, "money on its way", "reserve of disputes", "3", "0"),
+    "open in a dispute": (DISPUTED, "frozen", "state", "open", "frozen"),
     "given back without a move": (REFUNDED.format(amount=5, account=28), "refund line", "lines", "5", "-5000"),
     "deferred of a charge": (f"insert into deferral select book_id, id, id, '{ENTITY}', currency, 77, 0, '2026-06-15', null, true from ledger_transaction where kind = 'subscription'",
         "deferral", "deferred", "77", "4545"),
