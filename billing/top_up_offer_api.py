@@ -7,8 +7,8 @@ from sqlalchemy import select
 
 from billing import top_up_offers
 from billing.finance_api import blp as finance_blp
-from billing.offer_schemas import EndIn, MemberOffersOut, OfferIn, OfferOut
 from billing.top_up_models import TopUpOffer
+from billing.top_up_offer_schemas import MemberOffersOut, TopUpOfferEndIn, TopUpOfferIn, TopUpOfferOut
 from billing.wallet_api import blp
 from core.access import MEMBERS, requires
 from core.actor import actor
@@ -45,7 +45,7 @@ def list_own_top_up_offers() -> dict[str, Any]:
 
 @finance_blp.get("/finance/top-up-offers")
 @finance_blp.arguments(PageQuery, location="query")
-@finance_blp.response(200, page_of(OfferOut))
+@finance_blp.response(200, page_of(TopUpOfferOut))
 @fails(finance_blp, 400, 401, 403, 422)
 @requires("finance", "operator")
 def list_top_up_offers(query: dict[str, Any]) -> dict[str, Any]:
@@ -56,8 +56,8 @@ def list_top_up_offers(query: dict[str, Any]) -> dict[str, Any]:
 
 
 @finance_blp.post("/finance/top-up-offers")
-@finance_blp.arguments(OfferIn)
-@finance_blp.response(201, OfferOut)
+@finance_blp.arguments(TopUpOfferIn)
+@finance_blp.response(201, TopUpOfferOut)
 @fails(finance_blp, 401, 403, 409, 422)
 @requires("finance")
 def create_top_up_offer(offer_in: dict[str, Any]) -> dict[str, Any]:
@@ -68,8 +68,8 @@ def create_top_up_offer(offer_in: dict[str, Any]) -> dict[str, Any]:
 
 
 @finance_blp.post("/finance/top-up-offers/<uuid:offer_id>/end")
-@finance_blp.arguments(EndIn)
-@finance_blp.response(200, OfferOut)
+@finance_blp.arguments(TopUpOfferEndIn)
+@finance_blp.response(200, TopUpOfferOut)
 @fails(finance_blp, 401, 403, 404, 409, 422)
 @requires("finance")
 def end_top_up_offer(end_in: dict[str, Any], offer_id: uuid.UUID) -> dict[str, Any]:

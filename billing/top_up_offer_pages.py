@@ -13,8 +13,8 @@ from sqlalchemy import select
 from billing import ledger_queries, top_up_offers
 from billing.finance_blueprint import finance
 from billing.ledger_queries import Entity
-from billing.offer_schemas import EndForm, OfferForm, steps_of
 from billing.top_up_models import TopUpOffer
+from billing.top_up_offer_schemas import TopUpOfferEndForm, TopUpOfferForm, steps_of
 from billing.top_up_offers import TIERS_MOST, Wanted
 from billing.wallet_schemas import errors_of
 from core.access import requires
@@ -79,7 +79,7 @@ def _wanted(form: dict[str, str], entity: Entity) -> Wanted:
     read: dict[str, Any] = {}
     steps: tuple[tuple[int, int], ...] = ()
     try:
-        read = OfferForm().load(form)
+        read = TopUpOfferForm().load(form)
     except ValidationError as error:
         wrong |= errors_of(error)
     try:
@@ -127,7 +127,7 @@ def _show(offer_id: uuid.UUID, *, errors: Mapping[str, Any] | None = None, statu
 def end_top_up_offer(offer_id: uuid.UUID) -> ResponseReturnValue:
     """Promise it no more."""
     try:
-        reason = EndForm().load(request.form.to_dict())["reason"].strip()
+        reason = TopUpOfferEndForm().load(request.form.to_dict())["reason"].strip()
         with transaction(actor()):
             offer = top_up_offers.end(offer_id, reason, at=now())
     except ValidationError as error:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from billing import bank_transfers, top_up_jobs, top_ups, wallet_entries, wallets
+from billing import bank_transfers, top_up_jobs, top_ups, wallet_entries, wallet_overview, wallets
 from billing.models import LedgerTransaction, TopUp
 from billing.wallet_schemas import ConfirmationIn, EntryOut, TopUpIn, TopUpOut, WalletOut
 from core.access import MEMBERS, requires
@@ -25,13 +25,22 @@ blp = Blueprint("wallet_api", __name__, url_prefix="/api/v1", description="The p
 @fails(blp, 401, 403)
 @requires(*MEMBERS)
 def show_wallet() -> dict[str, Any]:
-    """The wallet now: paid, bonus, held and available money apart."""
+    """The wallet now: paid, bonus, held and available money apart, and each grant in the order in which it is used."""
     acting, at = actor(), now()
     with transaction(acting) as session:
         member = session.get_one(Member, acting.member)
         found = wallets.balance(member.id, member.currency, at=at)
-    amounts = {"paid_minor": found.paid_minor, "bonus_minor": found.bonus_minor, "held_minor": found.held_minor, "available_minor": found.available_minor}
-    return {"currency": found.currency, "state": found.state, "as_of": at} | amounts
+        grants = wallet_overview.grants(member.id, member.currency, at=at)
+        standing = wallet_overview.standing(member.id)
+    ends = grants.next_expiry
+    return {
+        "currency": found.currency, "state": found.state, "as_of": at, "paid_minor": found.paid_minor, "bonus_minor": found.bonus_minor,
+        "held_minor": found.held_minor, "available_minor": found.available_minor, "credit_limit_minor": found.credit_limit_minor,
+        "owed_minor": found.receivable_minor, "next_expiry_at": ends and ends.at, "next_expiry_minor": ends.amount_minor if ends else 0,
+        "consumption_order": wallets.consumption_order(), "order_in_words": wallet_overview.order_in_words(),
+        "grants": grants.lines, "grants_count": grants.count,
+        "balance_warning_minor": standing.warning_minor, "auto_top_up": standing.auto.state if standing.auto else "off",
+    }  # fmt: skip
 
 
 @blp.get("/wallet/entries")

@@ -1,15 +1,13 @@
-"""What a member reads about its wallet: entries in order, and the order in which its money is spent."""
+"""What a member reads about its wallet: entries in order, and money on its way."""
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
 from flask_babel import LazyString
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 
-from billing.models import Grant, LedgerTransaction, TopUp
+from billing.models import LedgerTransaction, TopUp
 from core.db import db
 from core.paging import Page, keyset
 
@@ -25,14 +23,6 @@ KINDS: dict[str, LazyString] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class BonusPart:
-    """Bonus that ends at one instant."""
-
-    amount_minor: int
-    expires_at: datetime | None
-
-
 def list_entries(member_id: uuid.UUID, currency: str, after: str | None = None, limit: int | None = None) -> Page[LedgerTransaction]:
     """Entries that changed the wallet, the latest first. Raises BadCursor."""
     changed = select(LedgerTransaction).where(
@@ -45,15 +35,6 @@ def receipts_among(member_id: uuid.UUID, entries: Sequence[LedgerTransaction]) -
     """Which of these entries are top-ups with a page (and a receipt) of their own."""
     ids = [entry.id for entry in entries if entry.kind == "top_up"]
     return set(db.session.scalars(select(TopUp.id).where(TopUp.member_id == member_id, TopUp.id.in_(ids)))) if ids else set()
-
-
-def bonus_parts(grants: Sequence[Grant]) -> list[BonusPart]:
-    """Open bonus by its end, the soonest first."""
-    parts: dict[datetime | None, int] = {}
-    for grant in grants:
-        if grant.kind == "bonus":
-            parts[grant.expires_at] = parts.get(grant.expires_at, 0) + grant.remaining_minor
-    return [BonusPart(parts[end], end) for end in sorted(parts, key=lambda end: (end is None, end))]
 
 
 def pending_top_ups(member_id: uuid.UUID, limit: int = 5) -> Sequence[TopUp]:

@@ -7,6 +7,8 @@ from typing import Any
 from flask_babel import lazy_gettext as _l
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
+from core.settings import CONSUMPTION_ORDERS
+
 MOST_DIGITS = 15
 
 
@@ -68,6 +70,22 @@ class CancellationForm(Schema):
     reason = fields.String(required=True, validate=validate.Length(min=3, max=500, error=_l("Say why, in a sentence the customer will read.")))
 
 
+class GrantOut(Schema):
+    """Money that came in at once: how much of it is left, until when, and where it came from."""
+
+    id = fields.UUID(required=True)
+    kind = fields.String(required=True, validate=validate.OneOf(["paid", "bonus"]))
+    granted_minor = fields.Integer(required=True)
+    remaining_minor = fields.Integer(required=True, metadata={"description": "What is held included"})
+    held_minor = fields.Integer(required=True)
+    priority = fields.Integer(required=True, metadata={"description": "The lower is spent first, within its kind"})
+    granted_at = fields.DateTime(required=True)
+    expires_at = fields.DateTime(required=True, allow_none=True, metadata={"description": "Held money does not expire until it is given back"})
+    source = fields.String(required=True, allow_none=True, metadata={"description": "Kind of the entry: top_up, goodwill, opening_balance, …"})
+    source_id = fields.UUID(required=True, allow_none=True)
+    where_from = fields.String(required=True, metadata={"description": "In the language of Accept-Language"})
+
+
 class WalletOut(Schema):
     """A wallet at an instant; all amounts in minor units."""
 
@@ -76,8 +94,18 @@ class WalletOut(Schema):
     bonus_minor = fields.Integer(required=True)
     held_minor = fields.Integer(required=True, metadata={"description": "Reserved; not available"})
     available_minor = fields.Integer(required=True, metadata={"description": "paid + bonus − held"})
+    credit_limit_minor = fields.Integer(required=True, metadata={"description": "What you may owe us beyond your money; not part of available"})
+    owed_minor = fields.Integer(required=True, metadata={"description": "What you owe us; the next top-up pays it first"})
     state = fields.String(required=True, validate=validate.OneOf(["open", "frozen"]))
     as_of = fields.DateTime(required=True)
+    next_expiry_at = fields.DateTime(required=True, allow_none=True)
+    next_expiry_minor = fields.Integer(required=True)
+    consumption_order = fields.String(required=True, validate=validate.OneOf(CONSUMPTION_ORDERS))
+    order_in_words = fields.String(required=True)
+    grants = fields.List(fields.Nested(GrantOut), required=True, metadata={"description": "In the order of use, the first fifty"})
+    grants_count = fields.Integer(required=True)
+    balance_warning_minor = fields.Integer(required=True, allow_none=True)
+    auto_top_up = fields.String(required=True, validate=validate.OneOf(["off", "on", "stopped"]))
 
 
 class EntryOut(Schema):

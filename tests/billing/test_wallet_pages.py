@@ -52,7 +52,7 @@ def test_balances_stand_apart_with_expiry_and_entries(app: Flask) -> None:
     _top_up(member, 100_000, bonus_minor=10_000, bonus_expires_at=now() + timedelta(days=30))
     page = client_as(app, "owner", member).get("/wallet?lang=en")
     assert page.status_code == 200
-    for words in ("¥1,100.00", "¥1,000.00", "¥100.00", "+1,100.00", "Top up", f"until {now() + timedelta(days=30):%Y-%m-}"):
+    for words in ("¥1,100.00", "¥1,000.00", "¥100.00", "+1,100.00", "Top up", f"{now() + timedelta(days=30):%Y-%m-}"):
         assert words in page.text
     assert page.text.count("btn-primary") == 1
 
@@ -279,9 +279,15 @@ def test_the_api_of_the_wallet(app: Flask, bank: None) -> None:
     member = make_member(paid=5_000, bonus=500, bonus_expires_at=now() + timedelta(days=9))
     client, key = app.test_client(), bearer("buyer", member)
     shown = client.get("/api/v1/wallet", headers=key).get_json()
-    assert {k: v for k, v in shown.items() if k != "as_of"} == {
-        "currency": "CNY", "paid_minor": 5_000, "bonus_minor": 500, "held_minor": 0, "available_minor": 5_500, "state": "open",
+    expected = {
+        "currency": "CNY", "paid_minor": 5_000, "bonus_minor": 500, "held_minor": 0, "available_minor": 5_500, "state": "open", "credit_limit_minor": 0,
+        "owed_minor": 0, "next_expiry_minor": 500, "consumption_order": "bonus_first", "grants_count": 2, "balance_warning_minor": None, "auto_top_up": "off",
     }  # fmt: skip
+    assert {name: shown[name] for name in expected} == expected
+    assert [(one["kind"], one["remaining_minor"], one["source"]) for one in shown["grants"]] == [
+        ("bonus", 500, "opening_balance"), ("paid", 5_000, "opening_balance"),
+    ]  # fmt: skip
+    assert shown["grants"][0]["expires_at"] == shown["next_expiry_at"]
     _top_up(member, 1_000)
     first = client.get("/api/v1/wallet/entries?limit=1", headers=key).get_json()
     second = client.get(f"/api/v1/wallet/entries?limit=1&after={first['next']}", headers=key).get_json()

@@ -15,7 +15,7 @@ DAYS = validate.Range(1, 3_650, error=_l("Enter a number of days from 1 to 3,650
 PRIORITY = validate.Range(-100, 100, error=_l("Enter a whole number from −100 to 100."))
 
 
-class OfferForm(Schema):
+class TopUpOfferForm(Schema):
     """The form: names, up to five steps (`from_1`, `bonus_1`, …), dates as text in the legal entity's zone."""
 
     class Meta:
@@ -58,7 +58,7 @@ class TierIn(Schema):
     bonus_minor = fields.Integer(required=True, strict=True, validate=MINOR)
 
 
-class OfferIn(Schema):
+class TopUpOfferIn(Schema):
     """A campaign. `id` is made by the client and makes it happen once."""
 
     id = fields.UUID(required=True)
@@ -81,20 +81,20 @@ class OfferIn(Schema):
             raise ValidationError(_l("The offer must end after it begins, and not in the past."), "ends_at")
 
 
-class EndIn(Schema):
+class TopUpOfferEndIn(Schema):
     """Why an offer ends."""
 
     reason = fields.String(required=True, validate=validate.Length(min=3, max=500, error=_l("Say why, in a sentence.")))
 
 
-class EndForm(EndIn):
+class TopUpOfferEndForm(TopUpOfferEndIn):
     """The same, from the page."""
 
     class Meta:
         unknown = EXCLUDE
 
 
-class OfferOut(Schema):
+class TopUpOfferOut(Schema):
     """A campaign and what became of it."""
 
     id = fields.UUID(required=True)
