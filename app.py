@@ -20,6 +20,8 @@ from billing import (  # noqa: F401 (pages add their routes when imported)
     finance_api,
     finance_pages,
     hold_api,
+    member_wallet_api,
+    member_wallet_pages,
     recognition_jobs,
     renewal_jobs,
     statement_pages,

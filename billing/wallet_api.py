@@ -1,6 +1,7 @@
 """The wallet and its top-ups as JSON; finance's confirmation of bank transfers."""
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -28,10 +29,14 @@ def show_wallet() -> dict[str, Any]:
     """The wallet now: paid, bonus, held and available money apart, and each grant in the order in which it is used."""
     acting, at = actor(), now()
     with transaction(acting) as session:
-        member = session.get_one(Member, acting.member)
-        found = wallets.balance(member.id, member.currency, at=at)
-        grants = wallet_overview.grants(member.id, member.currency, at=at)
-        standing = wallet_overview.standing(member.id)
+        return overview(session.get_one(Member, acting.member), at)
+
+
+def overview(member: Member, at: datetime) -> dict[str, Any]:
+    """A wallet as `WalletOut` shows it."""
+    found = wallets.balance(member.id, member.currency, at=at)
+    grants = wallet_overview.grants(member.id, member.currency, at=at)
+    standing = wallet_overview.standing(member.id)
     ends = grants.next_expiry
     return {
         "currency": found.currency, "state": found.state, "as_of": at, "paid_minor": found.paid_minor, "bonus_minor": found.bonus_minor,

@@ -182,6 +182,7 @@ SENTENCES: dict[str, Callable[[_Facts], str]] = {
         available=f.money("available_minor"),
         threshold=f.money("threshold_minor"),
     ),
+    "credit_limit_changed": lambda f: _("Your credit limit with us is now %(limit)s.", limit=f.money("limit_minor")),
     "offer_received": lambda f: _("%(csm)s recommends %(name)s to you.", csm=f.text("csm"), name=f.name()),
     "seats_changed": lambda f: _("%(name)s now has %(seats)s seats.", name=f.name(), seats=f.text("seats")),
     "edition_changed": lambda f: _("You now have the %(edition)s edition of %(name)s.", edition=f.name("edition"), name=f.name()),

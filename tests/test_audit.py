@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from billing import top_ups
+from billing import holds, top_ups
 from billing.models import BankAccount
 from core import access
 from core.actor import Actor
@@ -104,6 +104,16 @@ def a_top_up_offer_body(_ids: Ids) -> dict[str, Any]:
     return {"id": str(new_id()), "name_zh": "开门红", "name_en": "Start", "bonus_days": 90, "tiers": tiers}
 
 
+def a_hold(member: Member) -> Ids:
+    with transaction(SYSTEM):
+        made = holds.place(member.id, holds.Wanted(new_id(), 10_00, "consulting"), at=now(), created_by=None)
+    return {"member_id": str(member.id), "hold_id": str(made.id)}
+
+
+def a_limit(_ids: Ids) -> dict[str, Any]:
+    return {"id": str(new_id()), "limit": "500", "limit_minor": 500_00, "reason_code": "contract"}
+
+
 def received(_ids: Ids) -> dict[str, Any]:
     return {"received": "1,000.00", "bank_transaction": "BANK-1"}
 
@@ -130,6 +140,12 @@ ACTIONS = {
     "finance.end_top_up_offer": Action("finance", "top_up_offer.end", a_top_up_offer, lambda _ids: {"reason": "spring is over"}),
     "finance_api.create_top_up_offer": Action("finance", "top_up_offer.create", nothing, a_top_up_offer_body),
     "finance_api.end_top_up_offer": Action("finance", "top_up_offer.end", a_top_up_offer, lambda _ids: {"reason": "spring is over"}),
+    "finance.set_credit_limit": Action("finance", "credit_limit.post", a_member, lambda ids: {k: v for k, v in a_limit(ids).items() if k != "limit_minor"}),
+    "finance_api.set_credit_limit": Action("finance", "credit_limit.post", a_member, lambda ids: {k: v for k, v in a_limit(ids).items() if k != "limit"}),
+    "finance.release_member_hold": Action(
+        "finance", "hold.release", a_hold, lambda ids: {"id": str(new_id()), f"reason-{ids['hold_id']}": "the order fell through"}
+    ),
+    "finance_api.release_member_hold": Action("finance", "hold.release", a_hold, lambda _ids: {"id": str(new_id()), "reason": "the order fell through"}),
     "review.approve": Action("reviewer", "version.approved", a_submission, empty),
     "review.reject": Action("reviewer", "version.rejected", a_submission, lambda _ids: {"reason": "it is broken", "fix": "mend it please"}),
     "review_reports.decide": Action("reviewer", "review.hide", a_reported_review, lambda _ids: {"decision": "hide", "reason": "it is advertising"}),

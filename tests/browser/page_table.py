@@ -73,6 +73,7 @@ PAGES = [
     Page("finance.new_top_up_offer", "finance", "/finance/top-up-offers/new"),
     Page("finance.show_top_up_offer", "finance", "/finance/top-up-offers/{top_up_offer}"),
     Page("finance.statement_index", "finance", "/finance/statements"),
+    Page("finance.show_member_wallet", "finance", "/finance/members/{member}/wallet"),
     Page("finance.show_statement", "finance", "/finance/members/{member}/statement"),
     Page("finance.show_deferred_revenue", "finance", "/finance/deferred-revenue"),
     Page("finance.ledger", "finance", "/finance/ledger"),
