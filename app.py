@@ -16,6 +16,8 @@ from billing import (  # noqa: F401 (pages add their routes when imported)
     card_refund_jobs,
     deferred_pages,
     disputes,
+    document_api,
+    document_finance_pages,
     document_jobs,
     finance_api,
     finance_pages,
@@ -28,6 +30,7 @@ from billing import (  # noqa: F401 (pages add their routes when imported)
     stripe_events,
     subscription_api,
     subscription_jobs,
+    tax_pages,
     top_up_jobs,
     top_up_offer_api,
     top_up_offer_pages,
@@ -37,6 +40,7 @@ from billing import (  # noqa: F401 (pages add their routes when imported)
 )
 from billing import cli as billing_cli
 from billing import passage as billing_passage
+from billing.document_pages import documents
 from billing.finance_blueprint import finance
 from billing.renewal_cli import renewals_cli
 from billing.subscription_pages import subscription_pages
@@ -175,6 +179,7 @@ PAGES = [
     operator,
     webhooks,
     wallet,
+    documents,
     subscription_pages,
     finance,
     store,
@@ -189,6 +194,7 @@ APIS = [
     members_api.blp,
     orders_api.blp,
     wallet_api.blp,
+    document_api.blp,
     finance_api.blp,
     subscription_api.blp,
     events_api.blp,

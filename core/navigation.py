@@ -28,6 +28,7 @@ CUSTOMER = [
     NavItem("offers.list_offers", _l("Recommended"), "offer"),
     NavItem("apps.list_apps", _l("My apps"), "apps"),
     NavItem("wallet.show_wallet", _l("Wallet"), "wallet"),
+    NavItem("documents.list_documents", _l("Invoices"), "document"),
     NavItem("subscriptions.show_subscriptions", _l("Subscription"), "subscription"),
     NavItem("team.list_users", _l("Team"), "team"),
 ]
@@ -41,6 +42,7 @@ NAVIGATION: dict[str, list[NavItem]] = {
         NavItem("finance.list_top_up_offers", _l("Top-up offers"), "offer"),
         NavItem("finance.statement_index", _l("Statements"), "document"),
         NavItem("finance.show_deferred_revenue", _l("Deferred revenue"), "chart"),
+        NavItem("finance.list_documents", _l("Documents"), "document"),
         NavItem("finance.ledger", _l("Ledger"), "ledger"),
     ],
     "csm": [

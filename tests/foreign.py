@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
-from billing import holds
+from billing import document_contents, document_jobs, holds, wallets
 from billing.models import PaymentMethod, TopUp
 from core.clock import now
 from core.db import SYSTEM, transaction
@@ -99,6 +99,15 @@ def an_offer(member: Member) -> dict[str, object]:
 
 
 # The name of the variable in the address → how another member comes by such a thing. Add a row for a new kind.
+def a_document(member: Member) -> dict[str, object]:
+    """A receipt, and the entry it is about."""
+    with transaction(SYSTEM):
+        credited = wallets.Credit(member.id, new_id(), request_hash("foreign"), "top_up", "CNY", AT, 100_00)
+        wallets.credit(credited)
+    document_jobs.issue_all(AT + timedelta(days=365))
+    return {"document_id": document_contents.document_id("receipt", member.id, credited.id), "transaction_id": credited.id}
+
+
 FOREIGN: dict[str, Callable[[Member], dict[str, object]]] = {
     "user_id": a_user,
     "session_id": a_session,
@@ -112,6 +121,8 @@ FOREIGN: dict[str, Callable[[Member], dict[str, object]]] = {
     "license_id": an_order,
     "offer_id": an_offer,
     "hold_id": a_hold,
+    "document_id": a_document,
+    "transaction_id": a_document,
 }
 NOBODYS = {
     "slug",

@@ -5,6 +5,7 @@ A new staff route that changes something is found by itself: it needs a row in `
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import new_id
 from marketplace import review_reports, reviews
+from membership import taxes
 from membership.models import ApiKey, Member
 from operations import offers
 from operations.models import Offer
@@ -126,7 +128,24 @@ def empty(_ids: Ids) -> dict[str, Any]:
     return {}
 
 
+def an_entity(_member: Member) -> Ids:
+    return {"entity_id": str(make_entity())}
+
+
+def a_rate_to_come(member: Member) -> Ids:
+    with transaction(SYSTEM):
+        added = taxes.add_rate(member.entity_id, (now() + timedelta(days=40)).date(), 900, ("税", "Tax"), at=now())
+    return {"entity_id": str(added.entity_id), "valid_from": added.valid_from.isoformat()}
+
+
+def a_rate_form(ids: Ids) -> dict[str, Any]:
+    return {**ids, "first_day": str((now() + timedelta(days=40)).date()), "rate": "9", "rate_name_zh": "税", "rate_name_en": "Tax"}
+
+
 ACTIONS = {
+    "finance.save_seller": Action("finance", "legal_entity.update", an_entity, lambda ids: {**ids, "name": "新名称", "invoice_grouping": "month"}),
+    "finance.create_tax_rate": Action("finance", "tax_rate.add", an_entity, a_rate_form),
+    "finance.remove_tax_rate": Action("finance", "tax_rate.remove", a_rate_to_come, dict),
     "operator.create_api_key": Action("operator", "api_key.create", nothing, lambda _ids: {"name": "x", "role": "finance"}),
     "operator.revoke_api_key": Action("operator", "api_key.revoke", a_key, empty),
     "members_api.create_api_key": Action("operator", "api_key.create", nothing, lambda _ids: {"name": "x", "role": "finance"}),

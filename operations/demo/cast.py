@@ -48,7 +48,21 @@ class Cast:
 
 def hire(session: Session, at: datetime) -> tuple[list[tuple[uuid.UUID, str]], dict[str, Publisher]]:
     """The legal entity, publishers and staff; returns the CSMs' ids and names, and the publishers by code."""
-    session.add(LegalEntity(id=ENTITY, name="玉衡软件（杭州）有限公司", currency=CURRENCY, timezone="Asia/Shanghai", tax_rate_bp=600))
+    session.add(
+        LegalEntity(
+            id=ENTITY,
+            name="玉衡软件（杭州）有限公司",
+            currency=CURRENCY,
+            timezone="Asia/Shanghai",
+            tax_rate_bp=600,
+            name_en="Jade Balance Software (Hangzhou) Co., Ltd.",
+            tax_number="91330106MA2ABCDE1G",
+            address_zh="浙江省杭州市西湖区文三路 478 号华星时代广场 A 座 12 楼",
+            address_en="12/F, Tower A, Huaxing Times Plaza, 478 Wensan Road, Hangzhou 310013, China",
+            phone="0571-8888 0000",
+            email="finance@demo.example",
+        )
+    )
     session.flush()
     wallets.open_book(ENTITY, "house", ENTITY, CURRENCY, at)
     password = hash_password(PASSWORD)

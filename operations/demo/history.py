@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from billing import renewals, subscription_charges, subscription_ends, subscription_previews, top_up_offers, wallets
+from billing import document_jobs, renewals, subscription_charges, subscription_ends, subscription_previews, top_up_offers, wallets
 from billing.accounts import Account
 from billing.models import TopUp, Wallet
 from core.actor import SYSTEM, Actor
@@ -100,6 +100,7 @@ class Year:
                 self._act(one, day, end)
             while _renew(end):
                 pass
+            document_jobs.issue_all(end)
             day = end
             progress(1)
 

@@ -12,7 +12,7 @@ from core import clock, migrations
 from core.db import SYSTEM, transaction
 from marketplace import bundles, publishing
 from operations import jobs, rollups
-from operations.demo import cast, events, history, offerings, social
+from operations.demo import cast, events, history, offerings, papers, social
 
 SEED = 20_260_601
 
@@ -42,6 +42,7 @@ def load(members: int, wanted_events: int, progress: Progress, seed: int = SEED)
         for n, listing in enumerate(showcase):
             publishing.publish(listing, sellers[listing.publisher], since + timedelta(days=3 * n))
         people = cast.join(session, rng, members, csms, since, until)
+        papers.write(session, people)
     toils = {listing.slug: list(listing.automates) for listing in showcase if len(listing.automates) >= 3}
     habits = events.habits(rng, people, toils, until)
     plans = history.plans(rng, people, habits, [listing.slug for listing in showcase], since, until)
