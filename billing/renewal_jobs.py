@@ -20,7 +20,6 @@ _DUE_MEMBERS = text(
     "select distinct member_id from (select s.member_id from subscription s where s.state in ('trialing', 'active', 'past_due') and s.next_attempt_at <= :at"
     " order by s.next_attempt_at, s.member_id limit :most) due order by member_id"
 )
-_FINISH = text("update renewal_run set finished_at = :now where id = :run")
 
 
 def renew_due_subscriptions(at: datetime | None = None) -> RunResult:
@@ -36,8 +35,8 @@ def renew_due_subscriptions(at: datetime | None = None) -> RunResult:
         if waited:
             time.sleep(PAUSE_S)
     if total.settled:
-        with transaction(SYSTEM) as session:
-            session.execute(_FINISH, {"now": now(), "run": run.id})
+        with transaction(SYSTEM):
+            renewals.finish(run, at=now())
     return total
 
 

@@ -76,6 +76,7 @@ _TOTAL = text(
     " on conflict (run_id, currency, outcome) do update set count = renewal_run_total.count + excluded.count,"
     " amount_minor = renewal_run_total.amount_minor + excluded.amount_minor"
 )
+_FINISH = text("update renewal_run set finished_at = :now where id = :run")
 _PARK = text(
     "update subscription s set next_attempt_at = null, parked_at = :at, parked_reason = :reason where (s.member_id, s.id) = ("
     " select x.member_id, x.id from subscription x where x.member_id = :member and x.state in ('trialing', 'active', 'past_due') and x.next_attempt_at <= :at"
@@ -120,6 +121,11 @@ def renew_due(at: datetime, limit: int | None = None, *, run: Run | None = None,
     if counts["parked"]:
         log.error("renewals parked", count=counts["parked"])
     return RunResult(sum(row.n for row in rows), **counts)
+
+
+def finish(run: Run, *, at: datetime) -> None:
+    """Nothing is left for this run. One that found nothing at all was never written down."""
+    db.session.execute(_FINISH, {"run": run.id, "now": at})
 
 
 def renew_each(at: datetime, limit: int | None = None, *, members: Sequence[uuid.UUID] | None = None) -> list[Outcome]:

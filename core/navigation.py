@@ -40,6 +40,8 @@ NAVIGATION: dict[str, list[NavItem]] = {
         NavItem("finance.prepaid_balances", _l("Prepaid balances"), "wallet"),
         NavItem("finance.list_top_ups", _l("Top-ups"), "top-up"),
         NavItem("finance.list_top_up_offers", _l("Top-up offers"), "offer"),
+        NavItem("finance.renewals", _l("Renewals"), "subscription"),
+        NavItem("finance.list_prices", _l("Prices"), "list"),
         NavItem("finance.statement_index", _l("Statements"), "document"),
         NavItem("finance.show_deferred_revenue", _l("Deferred revenue"), "chart"),
         NavItem("finance.list_documents", _l("Documents"), "document"),

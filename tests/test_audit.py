@@ -5,12 +5,12 @@ A new staff route that changes something is found by itself: it needs a row in `
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from billing import holds, top_ups
 from billing.models import BankAccount
@@ -25,6 +25,7 @@ from membership import taxes
 from membership.models import ApiKey, Member
 from operations import offers
 from operations.models import Offer
+from tests.billing.subscription_world import put_in, reprice, sell, subscribe
 from tests.factories import ENTITY, make_entity, make_member, make_top_up_offer, make_user
 from tests.marketplace.store import FREE, acting_for, buy, open_store
 from tests.marketplace.test_publishing import submit
@@ -97,6 +98,30 @@ def a_top_up_offer(_member: Member) -> Ids:
     return {"offer_id": str(make_top_up_offer((1_000_00, 100_00), starts_at=now()).id)}
 
 
+PRICE = {"edition": "jade/2", "period": "month", "currency": "CNY"}
+
+
+def a_catalogue(_member: Member) -> Ids:
+    sell("jade")
+    return {}
+
+
+def a_scheduled_price(member: Member) -> Ids:
+    a_catalogue(member)
+    reprice("jade", datetime(2100, 1, 1, tzinfo=UTC), factor=2)
+    return {}
+
+
+def a_parked_renewal(member: Member) -> Ids:
+    a_catalogue(member)
+    put_in(member, 1_000_00)
+    subscription = subscribe(member, line="jade")
+    with transaction(SYSTEM) as session:
+        parked = text("update subscription set next_attempt_at = null, parked_at = :at, parked_reason = 'no_price' where id = :id")
+        session.execute(parked, {"at": now(), "id": subscription.id})
+    return {"member_id": str(member.id), "subscription_id": str(subscription.id)}
+
+
 def a_top_up_offer_form(_ids: Ids) -> dict[str, Any]:
     return {"id": str(new_id()), "name_zh": "开门红", "name_en": "Start", "bonus_days": "90", "from_1": "1000", "bonus_1": "100"}
 
@@ -156,6 +181,9 @@ ACTIONS = {
         "operator", "bank_transfer.confirm", a_transfer, lambda ids: {"received_minor": 1000_00, "bank_transaction": "BANK-1", "member_id": ids["member_id"]}
     ),
     "finance.create_top_up_offer": Action("finance", "top_up_offer.create", nothing, a_top_up_offer_form),
+    "finance.release_renewal": Action("finance", "renewal.release", a_parked_renewal, empty),
+    "finance.create_price": Action("finance", "price.schedule", a_catalogue, lambda _ids: PRICE | {"base": "1.00", "seat": "1.00", "valid_from": "2100-01-01"}),
+    "finance.withdraw_price": Action("finance", "price.withdraw", a_scheduled_price, lambda _ids: PRICE | {"valid_from": "2100-01-01T00:00:00+00:00"}),
     "finance.end_top_up_offer": Action("finance", "top_up_offer.end", a_top_up_offer, lambda _ids: {"reason": "spring is over"}),
     "finance_api.create_top_up_offer": Action("finance", "top_up_offer.create", nothing, a_top_up_offer_body),
     "finance_api.end_top_up_offer": Action("finance", "top_up_offer.end", a_top_up_offer, lambda _ids: {"reason": "spring is over"}),

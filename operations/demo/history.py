@@ -76,9 +76,14 @@ def plans(rng: random.Random, cast: list[Cast], habits: dict[str, Habit], listin
     return made
 
 
-def _renew(at: datetime) -> int:
-    with transaction(SYSTEM):
-        return renewals.renew_due(at).examined
+def _renew(at: datetime) -> None:
+    """The day's renewal run, written down as one."""
+    run = renewals.Run(derived("demo", "renewals", at.isoformat()), at, at)
+    while True:
+        with transaction(SYSTEM):
+            if not renewals.renew_due(at, run=run).examined:
+                renewals.finish(run, at=at)
+                return
 
 
 class Year:
@@ -98,8 +103,7 @@ class Year:
                     self._top_up(session, day)
             for one in self.cast:
                 self._act(one, day, end)
-            while _renew(end):
-                pass
+            _renew(end)
             document_jobs.issue_all(end)
             day = end
             progress(1)
