@@ -259,7 +259,7 @@ class SubscriptionCharge(Base):
     member_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)  # derived from subscription and term, or the client's id of a change
     subscription_id: Mapped[uuid.UUID]
-    motion: Mapped[str]  # new | renewal | seats | upgrade | period | maintenance; of a credit: downgrade | seats | period | cancel
+    motion: Mapped[str]  # new | renewal | seats | upgrade | period | maintenance | arrears; of a credit: downgrade | seats | period | cancel
     term: Mapped[int]
     currency: Mapped[str]
     amount_minor: Mapped[int]  # tax included

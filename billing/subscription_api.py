@@ -15,7 +15,7 @@ from billing.subscription_schemas import (
     ChangeOut,
     ChangePreviewIn,
     CommitmentIn,
-    EndIn,
+    EndNowIn,
     PauseIn,
     PreviewOut,
     StartIn,
@@ -163,7 +163,7 @@ def preview_end(subscription_id: uuid.UUID) -> Preview:
 
 
 @blp.post("/subscriptions/<uuid:subscription_id>/end")
-@blp.arguments(EndIn)
+@blp.arguments(EndNowIn)
 @blp.response(201, ChangeOut)
 @fails(blp, 401, 403, 404, 409, 422)
 @requires("owner", "buyer")

@@ -87,7 +87,14 @@ def start(member_id: uuid.UUID, wanted: Start, *, at: datetime, csm_id: uuid.UUI
     if not wanted.is_trial:
         _keep_charges(subscription, wanted.id, preview, at)
         arr = motions.arr_of(subscription)
-        motions.record([motions.motion(subscription, "new", at, 0, arr, amount_minor=preview.amount_minor, motion_id=wanted.id, csm_id=csm_id)])
+        arrears = [due for due in preview.dues if due.motion == "arrears"]
+        new = preview.amount_minor - sum(due.amount_minor for due in arrears)
+        motions.record(
+            [
+                motions.motion(subscription, "new", at, 0, arr, amount_minor=new, motion_id=wanted.id, csm_id=csm_id),
+                *(motions.motion(subscription, "renewal", at, arr, arr, amount_minor=due.amount_minor, motion_id=due.id) for due in arrears),
+            ]
+        )
     motions.remember(subscription, wanted.id, hashed, preview.amount_minor, at)
     return Done(wanted.id, subscription, preview.amount_minor, False)
 
@@ -179,7 +186,9 @@ def post(member_id: uuid.UUID, request_id: uuid.UUID, hashed: bytes, preview: Pr
 
 def _requests(member_id: uuid.UUID, request_id: uuid.UUID, hashed: bytes, preview: Preview, at: datetime) -> list[wallets.ChargeRequest]:
     return [
-        wallets.ChargeRequest(member_id, charge_id(request_id, n), hashed, "subscription", preview.currency, at, targets(due.amount_minor, due.tax_minor))
+        wallets.ChargeRequest(
+            member_id, due.id or charge_id(request_id, n), hashed, "subscription", preview.currency, at, targets(due.amount_minor, due.tax_minor)
+        )
         for n, due in enumerate(preview.dues)
     ]
 
@@ -191,7 +200,7 @@ def charge_id(request_id: uuid.UUID, n: int) -> uuid.UUID:
 
 def _keep_charges(subscription: Subscription, request_id: uuid.UUID, preview: Preview, at: datetime) -> None:
     for n, due in enumerate(preview.dues):
-        db.session.add(_row(subscription, charge_id(request_id, n), due, at))
+        db.session.add(_row(subscription, due.id or charge_id(request_id, n), due, at))
     db.session.flush()
 
 

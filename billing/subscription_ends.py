@@ -15,7 +15,7 @@ from billing.models import SubscriptionCharge
 from billing.subscription_charges import Done
 from core.db import db
 from core.errors import Conflict
-from core.ids import request_hash
+from core.ids import new_id, request_hash
 from core.settings import Settings
 from membership import changes, contracts, motions, notices, pauses, proration, subscription_notices, subscriptions, terms
 from membership.models import ProductLine, Subscription
@@ -49,7 +49,7 @@ def cancel(member_id: uuid.UUID, subscription_id: uuid.UUID, *, at: datetime) ->
         return subscription
     arr = motions.arr_of(subscription)
     subscription.cancel_at_term_end = True
-    motions.record([motions.motion(subscription, "cancel", at, arr, arr)])
+    motions.record([motions.motion(subscription, "cancel", at, arr, arr, motion_id=new_id())])
     if subscription.state == "past_due":
         _end(subscription, arr, at)
     db.session.flush()
@@ -64,7 +64,7 @@ def resume(member_id: uuid.UUID, subscription_id: uuid.UUID, *, at: datetime) ->
     if subscription.cancel_at_term_end:
         arr = motions.arr_of(subscription)
         subscription.cancel_at_term_end = False
-        motions.record([motions.motion(subscription, "resume", at, arr, arr)])
+        motions.record([motions.motion(subscription, "resume", at, arr, arr, motion_id=new_id())])
         db.session.flush()
     return subscription
 
@@ -131,7 +131,7 @@ def pause(member_id: uuid.UUID, subscription_id: uuid.UUID, resumes_on: date | N
     subscription = subscriptions.locked(member_id, subscription_id)
     timezone, arr = subscriptions.seller_of(member_id).timezone, motions.arr_of(subscription)
     pauses.pause(subscription, resumes_on, allowance(subscription, at=at, timezone=timezone), at=at, timezone=timezone)
-    motions.record([motions.motion(subscription, "pause", at, arr, 0)])
+    motions.record([motions.motion(subscription, "pause", at, arr, 0, motion_id=new_id())])
     assert subscription.resumes_at is not None
     day = terms.local_day(subscription.resumes_at, timezone).isoformat()
     notices.tell(member_id, "subscription_paused", _names(subscription) | {"until": day}, at=at, key=f"paused:{subscription_id}:{at.isoformat()}")
@@ -152,7 +152,7 @@ def unpause(member_id: uuid.UUID, subscription_id: uuid.UUID, *, at: datetime) -
             )
             .values(service_until=subscription.term_end)
         )  # fmt: skip
-    motions.record([motions.motion(subscription, "unpause", at, 0, motions.arr_of(subscription))])
+    motions.record([motions.motion(subscription, "unpause", at, 0, motions.arr_of(subscription), motion_id=new_id())])
     day = terms.local_day(subscription.term_end, timezone).isoformat()
     notices.tell(member_id, "subscription_unpaused", _names(subscription) | {"until": day}, at=at, key=f"unpaused:{subscription_id}:{at.isoformat()}")
     return subscription
@@ -182,6 +182,7 @@ def _assert_runs(subscription: Subscription) -> None:
 def _end(subscription: Subscription, arr: int, at: datetime) -> None:
     """It ends at this instant: nothing is renewed, what was owed is void, a notice about it no longer holds."""
     was_past_due = subscription.state == "past_due"
+    subscription.paused_at, subscription.resumes_at, subscription.units_left = None, None, None
     subscription.state, subscription.ended_at, subscription.next_attempt_at, subscription.suspended_at = "ended", at, None, None
     motions.record([motions.motion(subscription, "lapse", at, arr, 0)])
     if was_past_due:

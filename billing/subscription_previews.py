@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from flask import current_app
 
+from billing import subscription_arrears
 from billing import subscription_credits as credits_of
 from billing.models import SubscriptionCharge
 from billing.subscription_credits import Credit
@@ -23,7 +24,7 @@ class Line:
     """One line of what is charged (+) or given back (−) today.
 
     Of a new term: base, seats. Of a change: edition, more_seats, fewer_seats. licence and licence_seats are bought once; `unused` comes back from the
-    present term.
+    present term; `arrears` are days of an earlier subscription that were used unpaid.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Due:
     service_from: datetime
     service_until: datetime
     units: int | None = None  # proration units it covers; None: a whole term
+    id: uuid.UUID | None = None  # the ledger's, where it does not follow from the request
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,9 @@ def of_start(member_id: uuid.UUID, seller: Seller, wish: Wish, *, at: datetime) 
     """What starting a subscription costs today. Raises AlreadySubscribed, TrialUsed, NoPrice, NotFound, Invalid."""
     opening = subscriptions.open_new(member_id, seller, wish, at=at, trial_days=_settings().trial_days)
     lines, dues = _opening_charges(opening, seller, at)
+    for one in [] if wish.is_trial else subscription_arrears.of(member_id, wish.product_line, seller.timezone):
+        lines += (Line("arrears", one.amount_minor),)
+        dues += (Due("arrears", one.amount_minor, tax_included(one.amount_minor, seller.tax_rate_at(one.used_from)), one.used_from, one.used_until, id=one.id),)
     follows, locked = opening.ends_at < terms.FOREVER, wish.commitment_years is not None
     coming = None
     if follows and not (wish.is_trial and not wish.converts):

@@ -14,7 +14,7 @@ from membership.models import Subscription
 SEATS_MOST = 100_000
 STATES = ("trialing", "active", "past_due", "paused", "ended")
 ALL_PERIODS = (*PERIODS, *contracts.PERPETUAL)
-LINES = ("base", "seats", "edition", "more_seats", "fewer_seats", "unused", "new_term", "licence", "licence_seats", "maintenance", "not_returned")
+LINES = ("base", "seats", "edition", "more_seats", "fewer_seats", "unused", "new_term", "licence", "licence_seats", "maintenance", "arrears", "not_returned")
 MOST_MINOR = 2**53
 
 
@@ -109,7 +109,7 @@ class ChangeIn(ChangePreviewIn):
     priced_at = _priced_at()
 
 
-class EndIn(Schema):
+class EndNowIn(Schema):
     """An end at once."""
 
     id = fields.UUID(required=True)
@@ -169,7 +169,7 @@ class ChangeForm(ChangeIn, _Form):
     price_minor = _price(-MOST_MINOR, strict=False)
 
 
-class EndForm(EndIn, _Form):
+class EndForm(EndNowIn, _Form):
     """What the confirmation of an end sends."""
 
     price_minor = _price(-MOST_MINOR, strict=False)

@@ -138,7 +138,7 @@ def _of_trial(subscription: Subscription, now: tuple[int, int, str]) -> Change:
     price = catalogue.price(subscription.product_line, now[0], subscription.currency, now[2], subscription.term_end)
     total = _price(price, now[1])
     gone = proration.Progress(0, 1)
-    return Change(*now, None, None, None, total, (Step("edition", 0, total), Step("seats", 0, total)), Worth(total, 0, total, gone))
+    return Change(*now, None, None, None, total, (Step("edition", 0, 0), Step("seats", 0, 0), Step("period", 0, 0)), Worth(total, 0, total, gone))
 
 
 def _restart(

@@ -194,6 +194,7 @@ class Subscription(Base):
     term: Mapped[int]  # 1 for the first, counted up by each renewal and by a change of period at once
     anchor_day: Mapped[int]  # day of the month terms end on; 31 means the month's last
     started_at: Mapped[datetime]
+    trial_until: Mapped[datetime | None]  # the end of the trial it began with; the same as term_end: nothing has been paid for yet, so it has no ARR
     term_start: Mapped[datetime]
     term_end: Mapped[datetime]  # `terms.FOREVER` where nothing is to be renewed; kept as it was while paused
     term_price_minor: Mapped[int]  # what a full term costs at the present edition and seats

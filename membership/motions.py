@@ -47,8 +47,8 @@ class Standing(Protocol):
 
 
 def arr_of(subscription: Subscription) -> int:
-    """Annual recurring revenue: the annualised price of a term; nothing during a trial, while paused, or after the end."""
-    if subscription.state in ("trialing", "paused", "ended"):
+    """Annual recurring revenue: the annualised price of a term; nothing before a trial is paid, while paused, or after the end."""
+    if subscription.state in ("trialing", "paused", "ended") or subscription.trial_until == subscription.term_end:
         return 0
     return annualised(subscription.term_price_minor, subscription.period)
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from core.db import db
 from core.errors import Conflict, Invalid
-from core.ids import derived
+from core.ids import new_id
 from membership import contracts, proration, terms
 from membership.models import Subscription, SubscriptionPause
 
@@ -64,7 +64,7 @@ def pause(subscription: Subscription, resumes_on: date | None, left: Allowance, 
     subscription.resumes_at = terms.start_of_day(day, timezone)
     subscription.next_attempt_at = None
     made = SubscriptionPause(
-        member_id=subscription.member_id, id=derived("pause", subscription.id, at.isoformat()), subscription_id=subscription.id, term=subscription.term,
+        member_id=subscription.member_id, id=new_id(), subscription_id=subscription.id, term=subscription.term,
         asked_at=at, from_at=proration.next_unit(subscription.term_start, at, timezone, subscription.proration_unit), until_at=None,
     )  # fmt: skip
     db.session.add(made)
@@ -107,7 +107,6 @@ def drop(subscription: Subscription) -> datetime:
     """End a pause because the subscription ends: nothing was paused in the end, what was kept is given back. Returns from where on that is."""
     held = _open_pause(subscription)
     held.until_at = held.from_at
-    subscription.paused_at, subscription.resumes_at, subscription.units_left = None, None, None
     return held.from_at
 
 

@@ -185,7 +185,8 @@ def begin(member_id: uuid.UUID, subscription_id: uuid.UUID, seller: Seller, open
     wish, at = opening.wish, opening.begins_at
     subscription = Subscription(
         member_id=member_id, id=subscription_id, product_line=wish.product_line, rank=wish.rank, period=wish.period, currency=seller.currency,
-        seats=wish.seats, state="trialing" if wish.is_trial else "active", term=1, anchor_day=opening.anchor_day, started_at=at, term_start=at,
+        seats=wish.seats, state="trialing" if wish.is_trial else "active", term=1, anchor_day=opening.anchor_day, started_at=at,
+        trial_until=opening.ends_at if wish.is_trial else None, term_start=at,
         term_end=opening.ends_at, term_price_minor=opening.term_price_minor, cancel_at_term_end=wish.is_trial and not wish.converts, next_rank=None,
         next_seats=None, next_period=None, ended_at=None, deployment=wish.deployment, licensing=contracts.licensing_of(wish.period), proration_unit=unit,
         worth_offset=0, paused_units=0, next_attempt_at=None if wish.period == "once" else opening.ends_at, failed_attempts=0,
