@@ -21,21 +21,42 @@ from membership.models import ApiKey, Member
 
 ROLES = ("owner", "buyer", "viewer", "operator", "finance", "csm")
 PREFIX_LENGTH = 11  # "jb_" and eight characters: enough to recognise, useless to guess the rest
-TTL_S = 5.0  # how long a process remembers a key, so how late a revocation may take effect (decision 0006)
+TTL_S = 5.0  # how long a process believes what it knows of keys, so how late a revocation may take effect (decision 0006)
+UNUSED_ROUNDS = 24  # a key not used for so many looks at the table is forgotten
 REMEMBERED_MOST = 20_000
 
 
 @dataclass(slots=True)
 class _Known:
-    """A key looked up not long ago."""
+    """A key that was found good."""
 
-    until: float  # on the monotonic clock
     actor: Actor
-    is_used: bool = False  # since it was looked up
+    used_in: int  # the round in which it was last used
 
 
-_remembered: dict[bytes, _Known] = {}
+class _Memory:
+    """What this process knows of keys: all of it is looked up again, in one query, twice in `TTL_S`."""
+
+    def __init__(self) -> None:
+        self.keys: dict[bytes, _Known] = {}
+        self.round = 0
+        self.due_at = 0.0  # on the monotonic clock
+        self.believed_until = 0.0
+
+    def is_due(self, at: float) -> bool:
+        """Is it time to look again? Said to one thread only."""
+        if at < self.due_at:
+            return False
+        with _lock:
+            if at < self.due_at:
+                return False
+            self.due_at = at + TTL_S / 2
+            self.round += 1
+            return True
+
+
 _lock = threading.Lock()
+_memory = _Memory()
 
 
 class WrongKeyOwner(Invalid):
@@ -105,50 +126,63 @@ def revoke(key_id: uuid.UUID, *, at: datetime) -> ApiKey:
         raise NotFound(_("There is no such API key."))
     key.revoked_at = key.revoked_at or at
     with _lock:
-        _remembered.pop(key.key_hash, None)
+        _memory.keys.pop(key.key_hash, None)
     return key
 
 
 def identify(key_hash: bytes) -> Actor | None:
     """The actor of a key, or None when the key is unknown or revoked, or its member closed; good keys are remembered.
 
-    One query, which also looks up again the keys in use whose time is nearly over: a thousand busy keys cost a query every few seconds, not a thousand.
+    One query, which where it is time looks up again all keys in use: a thousand busy keys cost a query every few seconds, not a thousand.
     Guessing cannot fill the memory, since only good keys are remembered.
     """
     at = time.monotonic()
     with _lock:
-        due = {key_hash} | {known_hash for known_hash, known in _remembered.items() if known.is_used and known.until < at + TTL_S / 2}
-        for taken in due & _remembered.keys():
-            _remembered[taken].is_used = False  # this thread sees to it
+        looks_at_all = _memory.believed_until < at + TTL_S / 2
+        due = [known_hash for known_hash, known in _memory.keys.items() if known.used_in > _memory.round - UNUSED_ROUNDS] if looks_at_all else []
     rows = db.session.execute(
         select(ApiKey.key_hash, ApiKey.id, ApiKey.name, ApiKey.role, ApiKey.member_id)
         .outerjoin(Member, Member.id == ApiKey.member_id)
         .where(
-            ApiKey.key_hash == any_(bindparam("hashes", list(due), ARRAY(LargeBinary))),
+            ApiKey.key_hash == any_(bindparam("hashes", [key_hash, *due], ARRAY(LargeBinary))),
             ApiKey.revoked_at.is_(None),
             or_(Member.id.is_(None), Member.state == "active"),
         )
     )
-    found = {r.key_hash: _Known(at + TTL_S, Actor(kind=kind_of(r.role), role=r.role, name=r.name, member_id=r.member_id, api_key_id=r.id)) for r in rows}
+    found = {r.key_hash: Actor(kind=kind_of(r.role), role=r.role, name=r.name, member_id=r.member_id, api_key_id=r.id) for r in rows}
     with _lock:
-        if len(_remembered) >= REMEMBERED_MOST:
-            _remembered.clear()
-        for gone in due - found.keys():
-            _remembered.pop(gone, None)
-        _remembered.update(found)
-    return found[key_hash].actor if key_hash in found else None
+        _keep(found, set(due), key_hash, at if looks_at_all else None)
+    return found.get(key_hash)
+
+
+def _keep(found: dict[bytes, Actor], due: set[bytes], asked: bytes, looked_at: float | None) -> None:
+    """Remember good keys; after a look at all of them, what was known before and is not among them is forgotten."""
+    if looked_at is not None:
+        used_in = {known_hash: known.used_in for known_hash, known in _memory.keys.items()}
+        # What another thread has found in the meantime is good as well.
+        _memory.keys = {known_hash: known for known_hash, known in _memory.keys.items() if known_hash not in due and known.used_in == _memory.round}
+        _memory.keys.update((known_hash, _Known(actor, used_in.get(known_hash, _memory.round))) for known_hash, actor in found.items())
+        _memory.believed_until, _memory.due_at = looked_at + TTL_S, looked_at + TTL_S / 2
+    elif asked in found:
+        if len(_memory.keys) >= REMEMBERED_MOST:
+            _memory.keys.clear()
+        _memory.keys[asked] = _Known(found[asked], _memory.round)
 
 
 def remembered(key_hash: bytes) -> Actor | None:
-    """The actor this process looked up less than `TTL_S` seconds ago."""
-    known = _remembered.get(key_hash)
-    if known is None or known.until <= time.monotonic():
+    """The actor of a key that was found good less than `TTL_S` seconds ago; None also sends one thread to look again in good time."""
+    at = time.monotonic()
+    if _memory.is_due(at) or at >= _memory.believed_until:
         return None
-    known.is_used = True
+    known = _memory.keys.get(key_hash)
+    if known is None:
+        return None
+    known.used_in = _memory.round
     return known.actor
 
 
 def forget_all() -> None:
     """Drop what is remembered (for tests)."""
     with _lock:
-        _remembered.clear()
+        _memory.keys.clear()
+        _memory.due_at = _memory.believed_until = 0.0

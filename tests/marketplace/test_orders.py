@@ -10,6 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -24,6 +25,7 @@ from core.errors import IdReused
 from core.ids import new_id
 from marketplace import order_batches, orders, pricing
 from marketplace.order_batches import Gatherer
+from membership import taxes
 from membership.models import Member
 from tests.factories import AT, make_member
 from tests.marketplace.store import CRM_ONLY, FREE, ONE_TIME, PACK, acting_for, open_store, price_of, set_listing, subscribe
@@ -94,7 +96,9 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def remember(app: Flask, *slugs: str) -> None:
-    """Let this process know the terms, so that purchases take the hot path."""
+    """Let this process know the terms and the tax, so that purchases take the hot path."""
+    with transaction(SYSTEM):
+        taxes.refresh(datetime.now(UTC))
     key = bearer("buyer", make_member())
     for slug in slugs:
         assert buy(app, key, slug, price=1).json["code"] == "price_changed"

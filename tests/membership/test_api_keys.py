@@ -54,6 +54,7 @@ def test_the_second_request_of_a_key_costs_no_query(app: Flask) -> None:
 @pytest.mark.parametrize("change", ["update api_key set revoked_at = now()", "update member set state = 'closed'"])
 def test_a_revoked_key_ends_within_the_ttl(app: Flask, owner: Engine, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     monkeypatch.setattr(api_keys, "TTL_S", 0.2)
+    api_keys.forget_all()
     headers = bearer("buyer", make_member())
     assert me(app, headers).status_code == 200
     with owner.begin() as connection:
@@ -61,6 +62,26 @@ def test_a_revoked_key_ends_within_the_ttl(app: Flask, owner: Engine, monkeypatc
     assert me(app, headers).status_code == 200  # another process revoked it: remembered here a little longer
     time.sleep(0.25)
     assert me(app, headers).status_code == 401
+
+
+def test_many_keys_are_looked_up_again_together(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Busy and idle keys alike: one query a look, whoever calls; a revoked one among them ends, its neighbours go on."""
+    monkeypatch.setattr(api_keys, "TTL_S", 0.4)
+    api_keys.forget_all()
+    keys = [bearer("buyer", make_member()) for _ in range(4)]
+    assert [me(app, key).status_code for key in keys] == [200] * 4
+    with transaction(SYSTEM) as session:
+        session.execute(text("update api_key set revoked_at = :at where prefix = :p"), {"at": AT, "p": keys[3]["Authorization"][7 : 7 + api_keys.PREFIX_LENGTH]})
+    time.sleep(0.25)
+    statements: list[str] = []
+    listen = lambda _c, _k, statement, *_more: statements.append(statement)  # noqa: E731
+    event.listen(db.engine, "before_cursor_execute", listen)
+    try:
+        assert [me(app, key).status_code for key in keys[:3]] == [200] * 3
+    finally:
+        event.remove(db.engine, "before_cursor_execute", listen)
+    assert len([statement for statement in statements if "api_key" in statement]) == 1
+    assert me(app, keys[3]).status_code == 401
 
 
 def test_revoking_in_this_process_works_at_once_and_twice(app: Flask) -> None:
