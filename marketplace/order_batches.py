@@ -4,19 +4,17 @@ The first thread to come leads: it takes whatever has gathered, makes the one ca
 gathers for the next call, which the longest waiting thread leads. Nobody ever waits for a batch to fill (decision 0010).
 """
 
-import json
 import threading
 from collections.abc import Sequence
 from typing import Any
 
 from flask import current_app
 
+from core.composites import array
 from core.db import member_call
 
 MOST = 64  # in one transaction, so that no wallet stays locked for long
-PLACE = "select p.* from place_orders(array(select r from jsonb_populate_recordset(null::order_request, %s::jsonb) r)) p"
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+PLACE = "select p.* from place_orders(%s::order_request[]) p"
 
 
 class _Waiting:
@@ -24,7 +22,7 @@ class _Waiting:
 
     __slots__ = ("leads", "request", "row", "turn")
 
-    def __init__(self, request: dict[str, Any]) -> None:
+    def __init__(self, request: str) -> None:
         self.request = request
         self.row: Any = None
         self.leads = False
@@ -40,7 +38,7 @@ class Gatherer:
         self._waiting: list[_Waiting] = []
         self._is_led = False
 
-    def place(self, request: dict[str, Any]) -> Any:
+    def place(self, request: str) -> Any:
         """The row of `place_orders` for these fields of an `order_request`; raises what it raises for this request alone."""
         own = _Waiting(request)
         with self._guard:
@@ -82,10 +80,10 @@ class Gatherer:
 
 
 def _call(batch: Sequence[_Waiting]) -> list[Any]:
-    return member_call(PLACE, [_encode([waiting.request for waiting in batch])])
+    return member_call(PLACE, [array([waiting.request for waiting in batch])])
 
 
-def place(request: dict[str, Any]) -> Any:
+def place(request: str) -> Any:
     """The row of `place_orders` for these fields of an `order_request`, in a transaction shared with whoever waits at the same time."""
     gatherer: Gatherer = current_app.extensions.setdefault("order_batches", Gatherer())
     return gatherer.place(request)

@@ -1,11 +1,11 @@
 """Buying: one SQL call charges the wallet and records order and licence, or nothing happens at all."""
 
-import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from flask_babel import gettext as _
@@ -14,6 +14,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from billing import wallets
+from core.composites import array, fields
 from core.db import db
 from core.errors import Conflict, IdReused
 from core.ids import request_hash
@@ -69,12 +70,17 @@ class Placed:
         return self.id
 
 
-_PLACE = text("select p.* from place_orders(array(select r from jsonb_populate_recordset(null::order_request, cast(:requests as jsonb)) r)) p")
+_PLACE = text("select p.* from place_orders(cast(:requests as order_request[])) p")
 
 
 def content_hash(slug: str, wanted: Wanted) -> bytes:
     """What decides a purchase's outcome besides its id."""
-    return request_hash("order", slug=slug, price_minor=wanted.price_minor, quantity=wanted.quantity)
+    return _content_hash(slug, wanted.price_minor, wanted.quantity)
+
+
+@lru_cache(maxsize=1024)
+def _content_hash(slug: str, price_minor: int, quantity: int) -> bytes:
+    return request_hash("order", slug=slug, price_minor=price_minor, quantity=quantity)
 
 
 def place(
@@ -90,7 +96,7 @@ def place(
     pricing.confirm_price(terms, wanted.price_minor)
     quote = pricing.quote(member_id, terms, wanted.quantity, at=at)
     with _owned_already():
-        row = db.session.execute(_PLACE, {"requests": json.dumps([_request(member_id, quote, wanted, at, placed_by, attribution)])}).one()
+        row = db.session.execute(_PLACE, {"requests": array([_request(member_id, quote, wanted, at, placed_by, attribution)])}).one()
     return _outcome(quote, wanted, row)
 
 
@@ -121,20 +127,11 @@ def _owned_already() -> Iterator[None]:
         raise
 
 
-def _request(
-    member_id: uuid.UUID, quote: pricing.Quote, wanted: Wanted, at: datetime, placed_by: uuid.UUID | None, attribution: Attribution | None
-) -> dict[str, Any]:
-    """The fields of an `order_request`, as JSON has them."""
-    terms = quote.listing
-    return {
-        "member_id": str(member_id), "id": str(wanted.id), "request_hash": "\\x" + content_hash(terms.slug, wanted).hex(),
-        "listing_id": str(terms.id), "listing_revision": terms.revision, "version": terms.version, "quantity": wanted.quantity,
-        "price_minor": terms.price_minor, "tax_minor": quote.tax_minor, "currency": terms.currency,
-        "targets": [int(t.account) for t in quote.targets], "amounts": [t.amount_minor for t in quote.targets],
-        "bonus_limits": [t.bonus_minor for t in quote.targets], "is_exclusive": not terms.is_repeatable,
-        "offer_id": attribution and str(attribution.offer_id), "csm_id": attribution and attribution.csm_id and str(attribution.csm_id),
-        "placed_by": placed_by and str(placed_by), "at": at.isoformat(), "consumption_order": wallets.consumption_order(),
-    }  # fmt: skip
+def _request(member_id: uuid.UUID, quote: pricing.Quote, wanted: Wanted, at: datetime, placed_by: uuid.UUID | None, attribution: Attribution | None) -> str:
+    """The fields of an `order_request`."""
+    own = fields(member_id, wanted.id, content_hash(quote.listing.slug, wanted))
+    offer_id, csm_id = (attribution.offer_id, attribution.csm_id) if attribution else (None, None)
+    return f"{own},{quote.terms},{fields(offer_id, csm_id, placed_by, at, wallets.consumption_order())}"
 
 
 def _outcome(quote: pricing.Quote, wanted: Wanted, row: Any) -> Placed:

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from billing.accounts import Account
 from billing.wallets import Target
+from core.composites import fields
 from core.db import db
 from core.errors import AppError, Conflict, Invalid, NotFound
 from core.money import basis_points, tax_included
@@ -64,6 +65,7 @@ class Quote:
     tax_minor: int
     tax_rate_bp: int
     targets: tuple[Target, ...]
+    terms: str  # as fields of an `order_request`, from `listing_id` to `is_exclusive`
 
     @property
     def bonus_limit_minor(self) -> int:
@@ -139,12 +141,17 @@ def _laid_out(listing: Offered, quantity: int, tax_rate_bp: int) -> Quote:
     net = total - tax
     ours = net if listing.commission_bp is None else basis_points(net, listing.commission_bp)
     account = Account.STORE_REVENUE if listing.commission_bp is None else Account.COMMISSION_REVENUE
-    targets = (
+    parts = (
         Target(account, ours, basis_points(ours, listing.bonus_limit_bp)),
         Target(Account.TAX_PAYABLE, tax),
         Target(Account.PARTNER_PENDING, net - ours),
     )
-    return Quote(listing, quantity, total, tax, tax_rate_bp, tuple(t for t in targets if t.amount_minor))
+    targets = tuple(part for part in parts if part.amount_minor)
+    terms = fields(
+        listing.id, listing.revision, listing.version, quantity, listing.price_minor, tax, listing.currency, [int(t.account) for t in targets],
+        [t.amount_minor for t in targets], [t.bonus_minor for t in targets], not listing.is_repeatable,
+    )  # fmt: skip
+    return Quote(listing, quantity, total, tax, tax_rate_bp, targets, terms)
 
 
 def confirm_price(listing: Offered, shown_minor: int) -> None:

@@ -1,7 +1,6 @@
 """Buying over the API: once, never below zero, gathered with its neighbours and yet alone."""
 
 import contextlib
-import json
 import os
 import socket
 import threading
@@ -20,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from billing import verify, wallets
 from core import db as core_db
+from core.composites import array
 from core.db import SYSTEM, transaction
 from core.errors import IdReused
 from core.ids import new_id
@@ -249,7 +249,7 @@ def test_a_batch_leaves_no_member_behind(app: Flask) -> None:
     assert core_db.member_call("select count(*) from store_order", []) == [(0,)]
 
 
-def request_of(member: Member) -> dict[str, object]:
+def request_of(member: Member) -> str:
     """A purchase of PACK as it goes into a batch."""
     quote = pricing.quote(member.id, pricing.remembered(PACK), 1, at=AT)
     return orders._request(member.id, quote, orders.Wanted(new_id(), PRICE), AT, None, None)
@@ -275,10 +275,10 @@ def test_a_batch_writes_for_its_own_members_only(app: Flask, owner: Engine) -> N
     for member in (mine, theirs):
         core_db.db.session.expunge(member)  # a refusal must not forget who they are
     remember(app, PACK)
-    both = json.dumps([request_of(mine), request_of(theirs)])
+    both = array([request_of(mine), request_of(theirs)])
     with pytest.raises(DBAPIError, match="a member may buy for itself only"), transaction(acting_for(mine)) as session:
         session.execute(orders._PLACE, {"requests": both})
-    given = "from jsonb_populate_record(null::order_request, :r) r"
+    given = "from unnest(cast(:r as order_request[])) r"
     record = f"select record_orders(array[r], array[(r.member_id, r.id, 'new', 0, 0, 0, 0, 0)::charge_result]) {given}"
     charge = (
         f"select charge_many(array[(r.member_id, r.id, r.request_hash, 'purchase', r.currency, r.at, null, r.targets, r.amounts, r.bonus_limits, null, null)"
@@ -288,7 +288,7 @@ def test_a_batch_writes_for_its_own_members_only(app: Flask, owner: Engine) -> N
         with transaction(acting_for(mine)) as session, session.begin_nested() as savepoint:
             session.execute(text("select set_config('app.batch_members', :m, true)"), {"m": f"{{{mine.id}}}"})
             with pytest.raises(DBAPIError, match=refusal):
-                session.execute(text(statement), {"r": json.dumps(request_of(theirs))})
+                session.execute(text(statement), {"r": array([request_of(theirs)])})
             savepoint.rollback()
     with transaction(acting_for(mine)) as session:  # and whoever is in a batch is still not seen by its neighbours
         session.execute(text("select set_config('app.batch_members', :m, true)"), {"m": f"{{{mine.id},{theirs.id}}}"})
