@@ -72,9 +72,7 @@ def test_many_keys_are_looked_up_again_together(app: Flask, monkeypatch: pytest.
     assert [me(app, key).status_code for key in keys] == [200] * 4
     prefix = keys[3]["Authorization"].removeprefix("Bearer ")[: api_keys.PREFIX_LENGTH]
     with transaction(SYSTEM) as session:
-        session.execute(
-            text("update api_key set revoked_at = :at where prefix = :p"), {"at": AT, "p": keys[3]["Authorization"][7 : 7 + api_keys.PREFIX_LENGTH]}
-        )
+        session.execute(text("update api_key set revoked_at = :at where prefix = :p"), {"at": AT, "p": prefix})
     time.sleep(0.25)
     statements: list[str] = []
     listen = lambda _c, _k, statement, *_more: statements.append(statement)  # noqa: E731
