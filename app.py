@@ -70,6 +70,7 @@ from core import (
 )
 from core.clock_cli import clock_group
 from core.db import db
+from core.json_answers import Json
 from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.settings import Settings
 from marketplace import orders_api, reviews, store_api, store_pages
@@ -96,7 +97,9 @@ csrf = CSRFProtect()
 
 
 class Application(Flask):
-    """Flask without coroutines."""
+    """Flask without coroutines, and with one JSON encoder instead of a new one for each answer."""
+
+    json_provider_class = Json
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function itself: none of ours is a coroutine, and each request would ask it of twenty."""

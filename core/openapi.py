@@ -1,7 +1,8 @@
 """One OpenAPI document for the whole API; requests are parsed, and failures described and answered, in one way."""
 
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import flask_smorest
 from flask import Request, Response
@@ -19,6 +20,7 @@ SPEC_OPTIONS: dict[str, Any] = {
     "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer jb_…`"}}},
     "security": [{"bearer": []}],
 }
+View = TypeVar("View", bound=Callable[..., Any])
 BODY_FAILS = (400, 413, 415, 422)  # what any route that takes JSON may answer
 
 
@@ -55,6 +57,16 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._prepare_doc_cbks.append(_describe_failures)
+
+    def alt_response(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
+        """As flask-smorest's, which describes an answer but also puts a function of its own around the view for each."""
+        describe = super().alt_response(*args, **kwargs)
+
+        def mark(view: View) -> View:
+            view._apidoc = describe(view)._apidoc  # type: ignore[attr-defined]
+            return view
+
+        return mark
 
 
 def _describe_failures(doc: dict[str, Any], doc_info: dict[str, Any], **_context: Any) -> dict[str, Any]:  # noqa: ARG001 (flask-smorest's signature)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import brotli  # type: ignore[import-untyped]
 from flask import Flask, Response, current_app, g, request, url_for
@@ -95,6 +95,18 @@ def _pack_asset(response: Response) -> None:
     response.set_etag(f"{etag}-{how}")
 
 
+def _unless_small(compress: Callable[..., Any], least: int) -> Callable[[Response], Response]:
+    """Spare answers too small to be compressed the question whether they could be."""
+
+    def hook(response: Response) -> Response:
+        body = response.response
+        if isinstance(body, list) and len(body) == 1 and len(body[0]) < least:
+            return response
+        return cast(Response, compress(response))
+
+    return hook
+
+
 def _decorate(response: Response) -> Response:
     """What depends on the view; the headers that do not are added to the finished answer."""
     extra = g.get("csp_extra")
@@ -136,6 +148,8 @@ def init_app(app: Flask) -> None:
         ["text/html", "text/css", "text/javascript", "application/javascript", "application/json", "image/svg+xml", "text/csv"],
     )
     Compress(app)
+    hooks = app.after_request_funcs[None]
+    hooks[-1] = _unless_small(hooks[-1], app.config["COMPRESS_MIN_SIZE"])
     app.after_request(_decorate)
     headers = [*HEADERS.items(), ("Content-Security-Policy", policy(tuple(app.config["CSP_FORM_TARGETS"])))]
     app.wsgi_app = _with_headers(app.wsgi_app, headers)  # type: ignore[assignment, method-assign]
