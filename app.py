@@ -9,6 +9,8 @@ from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFProtect
 
 from billing import (  # noqa: F401 (pages add their routes when imported)
+    adjustment_pages,
+    approval_pages,
     auto_top_up_api,
     auto_top_up_pages,
     bank_pages,
@@ -24,8 +26,11 @@ from billing import (  # noqa: F401 (pages add their routes when imported)
     hold_api,
     member_wallet_api,
     member_wallet_pages,
+    own_refund_pages,
     price_pages,
     recognition_jobs,
+    refund_api,
+    refund_pages,
     renewal_jobs,
     renewal_pages,
     statement_pages,
@@ -73,7 +78,7 @@ from core.db import db
 from core.json_answers import Json
 from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.settings import Settings
-from marketplace import orders_api, reviews, store_api, store_pages
+from marketplace import order_refund_pages, orders_api, reviews, store_api, store_pages
 from marketplace.app_pages import apps
 from marketplace.publisher_pages import publisher
 from marketplace.review_pages import review
@@ -198,6 +203,8 @@ PAGES = [
 APIS = [
     members_api.blp,
     orders_api.blp,
+    order_refund_pages.blp,
+    refund_api.blp,
     wallet_api.blp,
     document_api.blp,
     finance_api.blp,

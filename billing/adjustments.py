@@ -3,6 +3,7 @@
 import uuid
 from datetime import datetime, timedelta
 
+from flask import current_app
 from flask_babel import LazyString
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -51,6 +52,9 @@ def give_goodwill(
 ) -> Approval:  # fmt: skip
     """Bonus as an apology, living for `days`. Raises Invalid, IdReused."""
     _positive(amount_minor)
+    most = current_app.extensions["settings"].goodwill_days_max
+    if not 1 <= days <= most:
+        raise Invalid(_("Enter a number of days from 1 to %(most)s.", most=most), field="days")
     details = {"days": days}
     return approvals.propose(Proposal(id, "goodwill", member.id, member.currency, amount_minor, code, reason, details), acting, at=at)
 

@@ -41,6 +41,12 @@ class RefundClosed(Conflict):
     code = "refund_closed"
 
 
+class TransferKnown(Conflict):
+    """The bank's reference was entered for another refund."""
+
+    code = "bank_transaction_used"
+
+
 @dataclass(frozen=True, slots=True)
 class Refundable:
     """What of a top-up can go back, and why not more; minor units."""
@@ -156,6 +162,26 @@ def confirm(refund: CardRefund, *, at: datetime, bank_transaction: str | None = 
     _tell(refund, "card_refund_paid", at)
     outbox.publish("card_refund.confirmed", _facts(refund), at=at, member_id=refund.member_id)
     return True
+
+
+def confirm_transfer(refund: CardRefund, bank_transaction: str, *, at: datetime) -> None:
+    """Finance has made the transfer. Again with the same number changes nothing. Raises RefundClosed, TransferKnown."""
+    if refund.method != "bank_transfer":
+        raise RefundClosed(_("Stripe says what became of a refund to a card."))
+    if refund.state == "confirmed" and refund.bank_transaction == bank_transaction:
+        return
+    if refund.state != "pending":
+        raise RefundClosed(_("This refund is not under way."))
+    if db.session.scalar(select(CardRefund.id).where(CardRefund.bank_transaction == bank_transaction)) is not None:
+        raise TransferKnown(_("This bank reference was already used for another refund."), field="bank_transaction")
+    confirm(refund, at=at, bank_transaction=bank_transaction)
+
+
+def fail_transfer(refund: CardRefund, reason: str, *, at: datetime) -> None:
+    """The transfer cannot be made. Raises RefundClosed."""
+    if refund.method != "bank_transfer" or refund.state not in ("pending", "failed"):
+        raise RefundClosed(_("This refund is not under way."))
+    fail(refund, reason, at=at)
 
 
 def fail(refund: CardRefund, reason: str, *, at: datetime) -> bool:

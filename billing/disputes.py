@@ -191,3 +191,8 @@ def show(member_id: uuid.UUID, dispute_id: uuid.UUID) -> Dispute:
 def open_of(member_id: uuid.UUID) -> Sequence[Dispute]:
     """What freezes a member's wallet now."""
     return db.session.scalars(select(Dispute).where(Dispute.member_id == member_id, Dispute.state == "open").order_by(Dispute.opened_at)).all()
+
+
+def count_open() -> int:
+    """How many disputes are undecided, over all members."""
+    return db.session.scalar(select(func.count()).where(Dispute.state == "open")) or 0

@@ -43,6 +43,9 @@ KIND_NAMES: dict[str, LazyString] = {
     "top_up": _l("Top-up"), "purchase": _l("Purchase"), "subscription": _l("Subscription"), "expiry": _l("Expired"), "goodwill": _l("Goodwill"),
     "refund": _l("Refund"), "opening_balance": _l("Opening balance"), "recognition": _l("Recognition"), "payout": _l("Payout"),
     "partner_share": _l("Partner share"), "bank": _l("Bank transfer"), "correction": _l("Correction"),
+    "card_refund": _l("Back to the card"), "bank_refund": _l("Back to the bank account"), "refund_paid": _l("Refund paid"),
+    "refund_failed": _l("Refund failed"), "dispute": _l("Disputed payment"), "dispute_lost": _l("Dispute lost"), "dispute_won": _l("Dispute won"),
+    "adjustment": _l("Adjustment"), "write_off": _l("Write-off"),
 }  # fmt: skip
 
 

@@ -31,8 +31,9 @@ moved as (
   select t.book_id, t.effective_at < :since as is_before,
     sum(case when p.target = 20 then p.amount_minor when p.source = 20 then -p.amount_minor else 0 end) as paid,
     sum(case when p.target = 21 then p.amount_minor when p.source = 21 then -p.amount_minor else 0 end) as bonus,
-    case when t.kind in ('correction', 'opening_balance') then 'other'
+    case when t.kind in ('correction', 'adjustment', 'opening_balance') then 'other'
       when t.kind = 'expiry' then 'expired'
+      when t.kind in ('card_refund', 'bank_refund', 'refund_failed', 'dispute', 'dispute_lost', 'dispute_won') then 'refunded'
       when t.kind = 'refund' and p.target in (20, 21) then 'used'
       when p.target = 20 and p.source in (10, 11, 12, 90) then 'topped_up'
       when p.target = 21 and p.source in (22, 53) then 'bonus_granted'

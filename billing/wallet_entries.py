@@ -20,6 +20,13 @@ KINDS: dict[str, LazyString] = {
     "goodwill": _l("Goodwill"),
     "opening_balance": _l("Opening balance"),
     "correction": _l("Correction"),
+    "card_refund": _l("Back to the card"),
+    "bank_refund": _l("Back to the bank account"),
+    "refund_failed": _l("Refund failed"),
+    "dispute": _l("Disputed payment"),
+    "dispute_lost": _l("Dispute lost"),
+    "dispute_won": _l("Dispute won"),
+    "adjustment": _l("Adjustment"),
 }
 
 

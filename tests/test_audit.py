@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from flask import Flask
 from sqlalchemy import select, text
 
-from billing import holds, top_ups
+from billing import adjustments, bank_transfers, card_refund_jobs, holds, top_ups
 from billing.models import BankAccount
 from core import access
 from core.actor import Actor
@@ -20,14 +21,16 @@ from core.audit import AuditEntry
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import new_id
-from marketplace import review_reports, reviews
+from marketplace import orders, review_reports, reviews
+from marketplace.models import Listing
 from membership import taxes
 from membership.models import ApiKey, Member
 from operations import offers
 from operations.models import Offer
+from tests.billing.stories import top_up
 from tests.billing.subscription_world import put_in, reprice, sell, subscribe
 from tests.factories import ENTITY, make_entity, make_member, make_top_up_offer, make_user
-from tests.marketplace.store import FREE, acting_for, buy, open_store
+from tests.marketplace.store import FREE, PACK, acting_for, buy, open_store
 from tests.marketplace.test_publishing import submit
 from tests.sign_in import bearer, signed_in
 
@@ -141,6 +144,49 @@ def a_limit(_ids: Ids) -> dict[str, Any]:
     return {"id": str(new_id()), "limit": "500", "limit_minor": 500_00, "reason_code": "contract"}
 
 
+def a_settled_top_up(member: Member) -> Ids:
+    return {"member_id": str(member.id), "top_up_id": str(top_up(member, now(), 500_00))}
+
+
+def an_entry(member: Member) -> Ids:
+    id = str(top_up(member, now(), 500_00))
+    return {"member_id": str(member.id), "book_id": str(member.id), "entry_id": id}
+
+
+def a_refund_by_bank(member: Member) -> Ids:
+    ids = a_transfer(member)
+    clerk = Actor(kind="staff", role="finance", name="C", user_id=new_id())
+    member_id, top_up_id, refund_id = UUID(ids["member_id"]), UUID(ids["top_up_id"]), new_id()
+    with transaction(SYSTEM):
+        bank_transfers.confirm(member_id, top_up_id, 1000_00, "B-1", at=now())
+    with transaction(SYSTEM):
+        card_refund_jobs.request(member_id, top_up_id, refund_id, 100_00, "customer_request", "", clerk, at=now())
+    return {"member_id": ids["member_id"], "refund_id": str(refund_id)}
+
+
+def a_proposal(member: Member) -> Ids:
+    clerk, id = Actor(kind="staff", role="finance", name="C", user_id=new_id()), new_id()
+    with transaction(SYSTEM):
+        adjustments.give_goodwill(member, id, 100_000_00, 30, "service_failure", "", clerk, at=now())
+    return {"approval_id": str(id)}
+
+
+def a_bought_order(member: Member) -> Ids:
+    id = new_id()
+    open_store(PACK)
+    top_up(member, now(), 1_000_00)
+    with transaction(SYSTEM) as session:
+        price = session.scalar(select(Listing.price_minor).where(Listing.slug == PACK))
+    assert price
+    with transaction(Actor(kind="member", role="owner", member_id=member.id)):
+        orders.place(member.id, PACK, orders.Wanted(id, price), at=now())
+    return {"member_id": str(member.id), "order_id": str(id)}
+
+
+def why(_ids: Ids) -> dict[str, Any]:
+    return {"id": str(new_id()), "reason_code": "customer_request"}
+
+
 def received(_ids: Ids) -> dict[str, Any]:
     return {"received": "1,000.00", "bank_transaction": "BANK-1"}
 
@@ -193,6 +239,20 @@ ACTIONS = {
         "finance", "hold.release", a_hold, lambda ids: {"id": str(new_id()), f"reason-{ids['hold_id']}": "the order fell through"}
     ),
     "finance_api.release_member_hold": Action("finance", "hold.release", a_hold, lambda _ids: {"id": str(new_id()), "reason": "the order fell through"}),
+    "finance.create_refund": Action("finance", "card_refund.post", a_settled_top_up, lambda ids: why(ids) | {"amount": "10.00"}),
+    "refund_api.create_refund": Action("finance", "card_refund.post", a_settled_top_up, lambda ids: why(ids) | {"amount_minor": 10_00}),
+    "finance.confirm_refund": Action("finance", "refund.confirm", a_refund_by_bank, lambda _ids: {"bank_transaction": "OUT-1"}),
+    "finance.fail_refund": Action("finance", "refund.fail", a_refund_by_bank, lambda _ids: {"reason": "account closed"}),
+    "finance.correct_entry": Action("finance", "correction.post", an_entry, why),
+    "refund_api.create_correction": Action("finance", "correction.post", an_entry, why),
+    "finance.create_adjustment": Action("finance", "goodwill.post", a_member, lambda ids: why(ids) | {"kind": "goodwill", "amount": "5.00"}),
+    "refund_api.create_adjustment": Action("finance", "goodwill.post", a_member, lambda ids: why(ids) | {"kind": "goodwill", "amount_minor": 5_00}),
+    "finance.approve": Action("finance", "goodwill.approve", a_proposal, empty),
+    "finance.reject": Action("finance", "goodwill.reject", a_proposal, lambda _ids: {"note": "no"}),
+    "finance.create_order_refund": Action("finance", "order_refund.post", a_bought_order, lambda ids: why(ids) | {"by": "all", "licence": "keep"}),
+    "order_refunds_api.create_refund": Action(
+        "finance", "order_refund.post", a_bought_order, lambda ids: why(ids) | {"amount_minor": 1_00, "licence": "revoke"}
+    ),
     "review.approve": Action("reviewer", "version.approved", a_submission, empty),
     "review.reject": Action("reviewer", "version.rejected", a_submission, lambda _ids: {"reason": "it is broken", "fix": "mend it please"}),
     "review_reports.decide": Action("reviewer", "review.hide", a_reported_review, lambda _ids: {"decision": "hide", "reason": "it is advertising"}),

@@ -48,6 +48,7 @@ PAGES = [
     Page("wallet.show_auto_top_up", "owner", "/wallet/auto-top-up"),
     Page("wallet.show_auto_top_up", "owner", "/wallet/auto-top-up?threshold=200&amount=1000&cap=3000&card={card}"),
     Page("wallet.show_auto_top_up", "viewer", "/wallet/auto-top-up"),
+    Page("wallet.new_refund", "owner", "/wallet/top-ups/{top_up}/refund"),
     Page("wallet.list_cards", "owner", "/wallet/cards"),
     Page("wallet.remove_card", "owner", "/wallet/cards/{card}/removal"),
     Page("wallet.show_statement", "owner", "/wallet/statement"),
@@ -97,6 +98,16 @@ PAGES = [
     Page("finance.list_documents", "finance", "/finance/documents?q=zzzzzz"),
     Page("finance.show_document", "finance", "/finance/documents/{member}/{invoice}"),
     Page("finance.show_legal_entities", "finance", "/finance/legal-entities"),
+    Page("finance.list_approvals", "finance", "/finance/approvals"),
+    Page("finance.list_approvals", "finance", "/finance/approvals?state="),
+    Page("finance.show_approval", "finance", "/finance/approvals/{proposal}"),
+    Page("finance.list_refunds", "finance", "/finance/refunds"),
+    Page("finance.new_refund", "finance", "/finance/top-ups/{member}/{top_up}/refund"),
+    Page("finance.list_disputes", "finance", "/finance/disputes"),
+    Page("finance.show_entry", "finance", "/finance/entries/{member}/{top_up}"),
+    Page("finance.new_adjustment", "finance", "/finance/members/{member}/adjustments/new"),
+    Page("finance.new_adjustment", "finance", "/finance/members/{member}/adjustments/new?kind=adjustment"),
+    Page("finance.new_order_refund", "finance", "/finance/orders/{member}/{order}/refund"),
     Page("csm.worklist", "csm", "/csm/"),
     Page("csm.list_members", "csm", "/csm/members"),
     Page("csm.list_members", "csm", "/csm/members?q=zzzzzz"),
@@ -198,6 +209,13 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
             page.get_by_label("Bank transfer").check()
             page.get_by_role("button", name="Top up", exact=True).click()
             page.wait_for_url("**/wallet/top-ups/*")
+    world.sql(
+        "insert into approval (id, request_hash, kind, member_id, currency, amount_minor, reason_code, reason, details, needs_second, state, proposed_by,"
+        " proposed_name, proposed_role, proposed_at) select md5('proposal of the pages')::uuid, '', 'goodwill', id, currency, 200000, 'service_failure',"
+        " '6 月 3 日服务中断两小时', '{\"days\": 90}', true, 'proposed', gen_random_uuid(), '周会计', 'finance', clock_timestamp()"
+        " from member where number = 'M00001'"
+        " on conflict do nothing"
+    )
     card = "gen_random_uuid(), 'pm_pages', 'visa', '4242', 12, 2031, true, clock_timestamp()"
     world.sql(
         f"insert into payment_method (member_id, id, stripe_id, brand, last4, exp_month, exp_year, is_default, created_at)"
@@ -229,6 +247,7 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
         "invited": "select id from app_user where email = 'new@demo.example'",
         "version": "select v.number from listing_version v join listing l on l.id = v.listing_id where l.slug = 'quote-document' limit 1",
         "author": "select author_id from review_report where decision is null order by at limit 1",
+        "proposal": "select id from approval where state = 'proposed' limit 1",
         "own_listing": "select l.slug from listing l join publisher p on p.id = l.publisher_id where p.code = 'harbor-automation' order by l.slug limit 1",
     }
     return {name: str(world.one(query)) for name, query in queries.items()} | {"invitation": "/invitations/" + link.rpartition("/")[2]}
