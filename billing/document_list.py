@@ -172,7 +172,7 @@ _TIE = text("""
 with entries as (
   select t.book_id, t.id, t.kind, d.kind as document_kind, w.member_id is not null or p.member_id is null as is_waiting,
     coalesce(sum(g.amount_minor) filter (where g.source in (12, 20, 21) and g.target in (26, 27, 28, 40, 41, 42, 43)), 0) as consumed,
-    coalesce(sum(g.amount_minor) filter (where t.reverses_id is not null and g.source not in (10, 11, 12, 20, 21, 22, 44, 53)
+    coalesce(sum(g.amount_minor) filter (where t.reverses_id is not null and g.source in (14, 24, 26, 27, 28, 29, 40, 41, 42, 43, 90)
       and g.target in (12, 20, 21)), 0) as returned,
     coalesce(sum(g.amount_minor) filter (where t.kind = 'top_up' and g.source in (10, 11, 90) and g.target in (12, 20)), 0) as received
   from ledger_transaction t join posting g on g.book_id = t.book_id and g.transaction_id = t.id

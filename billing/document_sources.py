@@ -15,7 +15,7 @@ from core.db import db
 # Targets of a charge that are consumption; the rest of a wallet's moves (expiry, refunds to a card, disputes) are not.
 SUPPLY = "(26, 27, 28, 40, 41, 42, 43)"
 ARRIVED_FROM = "(10, 11, 90)"  # card, bank
-NOT_GIVEN_BACK = "(10, 11, 12, 20, 21, 22, 44, 53)"  # what feeds a wallet without taking a supply back: money, a lot's discount, goodwill
+GIVEN_BACK_FROM = "(14, 24, 26, 27, 28, 29, 40, 41, 42, 43, 90)"  # where what a charge had fed may stand when it is given back
 
 _ENTRIES = f"""
 select t.book_id as member_id, t.id, t.currency, t.seq, t.kind, t.effective_at as at, t.reverses_id, t.memo,
@@ -33,10 +33,10 @@ cross join lateral (
     coalesce(sum(g.amount_minor) filter (where g.source = 21 and g.target in {SUPPLY}), 0)::bigint as from_bonus_minor,
     coalesce(sum(g.amount_minor) filter (where g.source = 12 and g.target in {SUPPLY}), 0)::bigint as owed_minor,
     coalesce(sum(g.amount_minor) filter (where g.source in {ARRIVED_FROM} and g.target in (12, 20)), 0)::bigint as received_minor,
-    coalesce(sum(g.amount_minor) filter (where g.source not in {NOT_GIVEN_BACK} and g.target in (12, 20, 21)), 0)::bigint as returned_minor,
+    coalesce(sum(g.amount_minor) filter (where g.source in {GIVEN_BACK_FROM} and g.target in (12, 20, 21)), 0)::bigint as returned_minor,
     coalesce(sum(g.amount_minor) filter (where g.source = 27 and g.target in (12, 20, 21)), 0)::bigint as returned_tax_minor,
-    coalesce(sum(g.amount_minor) filter (where g.source not in {NOT_GIVEN_BACK} and g.target in (12, 20)), 0)::bigint as back_paid_minor,
-    coalesce(sum(g.amount_minor) filter (where g.source not in {NOT_GIVEN_BACK} and g.target = 21), 0)::bigint as back_bonus_minor
+    coalesce(sum(g.amount_minor) filter (where g.source in {GIVEN_BACK_FROM} and g.target in (12, 20)), 0)::bigint as back_paid_minor,
+    coalesce(sum(g.amount_minor) filter (where g.source in {GIVEN_BACK_FROM} and g.target = 21), 0)::bigint as back_bonus_minor
   from posting g where g.book_id = t.book_id and g.transaction_id = t.id
 ) x
 left join lateral (

@@ -18,7 +18,7 @@
       coalesce(sum(p.amount_minor) filter (where p.source in (12, 20, 21) and p.target in (26, 27, 28, 40, 41, 42, 43)), 0) as consumed,
       coalesce(sum(p.amount_minor) filter (where p.source in (12, 20, 21) and p.target = 27), 0) as consumed_tax,
       coalesce(sum(p.amount_minor) filter (where p.source in (10, 11, 90) and p.target in (12, 20)), 0) as received,
-      coalesce(sum(p.amount_minor) filter (where p.source not in (10, 11, 12, 20, 21, 22, 44, 53) and p.target in (12, 20, 21)), 0) as returned,
+      coalesce(sum(p.amount_minor) filter (where p.source in (14, 24, 26, 27, 28, 29, 40, 41, 42, 43, 90) and p.target in (12, 20, 21)), 0) as returned,
       coalesce(sum(p.amount_minor) filter (where p.source = 27 and p.target in (12, 20, 21)), 0) as returned_tax
     from posting p group by 1, 2
   ) x on x.book_id = t.book_id and x.transaction_id = t.id
