@@ -78,8 +78,9 @@ from core.db import db
 from core.json_answers import Json
 from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.settings import Settings
-from marketplace import order_refund_pages, orders_api, reviews, store_api, store_pages
+from marketplace import license_api, license_jobs, order_refund_pages, orders_api, reviews, store_api, store_pages
 from marketplace.app_pages import apps
+from marketplace.license_pages import licenses_pages
 from marketplace.publisher_pages import publisher
 from marketplace.review_pages import review
 from marketplace.review_report_pages import review_reports_pages
@@ -197,6 +198,7 @@ PAGES = [
     publisher,
     review,
     review_reports_pages,
+    licenses_pages,
     offer_pages.offer_pages,
     csm_pages.csm,
 ]
@@ -213,6 +215,7 @@ APIS = [
     activity_api.blp,
     offers_api.blp,
     store_api.blp,
+    license_api.blp,
     revenue_pages.blp,
     clock_api.blp,
 ]
@@ -245,6 +248,7 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (60, subscription_jobs.resume_paused),
     (60, renewal_jobs.renew_due_subscriptions),
     (3600, renewal_jobs.tell_members),
+    (60, license_jobs.renew_due_licenses),
     (60, document_jobs.issue_documents),
     (300, recognition_jobs.recognise_days),
     (3600, operations_jobs.refresh_activity),
@@ -257,6 +261,7 @@ STEPS: list[passage.Step] = [
     billing_passage.RECOGNITION,  # first: a day that is over is closed before the next one begins
     billing_passage.EXPIRY,
     billing_passage.RENEWALS,
+    license_jobs.LICENSES,
     billing_passage.DOCUMENTS,
     operations_passage.OFFERS,
 ]

@@ -81,6 +81,8 @@ class Settings:
     pause_days_per_year: int = 90
     quote_minutes: int = 10  # where terms are divided by seconds: how long a price that was shown holds
     offer_days: int = 30
+    license_retry_hours: int = 24  # when an unpaid term of a store licence is tried again
+    license_grace_days: int = 14  # unpaid for longer: the licence ends
     stale_listing_days: int = 730  # not updated for longer: hidden in the store unless asked for
     event_batch_max: int = 5_000
     clock_days_max: int = 3_660  # how far a demo's clock moves at a time

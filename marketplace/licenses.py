@@ -50,7 +50,7 @@ class Packs:
 
 def is_valid(license: License, at: datetime) -> bool:
     """Does the licence hold at this instant?"""
-    return license.state == "active" and license.starts_at <= at and (license.ends_at is None or at < license.ends_at)
+    return license.state in ("active", "trial") and license.starts_at <= at and (license.ends_at is None or at < license.ends_at)
 
 
 def check(license: License, at: datetime) -> None:
@@ -118,15 +118,19 @@ def list_packs(member_id: uuid.UUID) -> Sequence[Packs]:
 
 
 def of_listing(member_id: uuid.UUID, listing_id: uuid.UUID) -> License | None:
-    """The member's licence of a listing, the active one first; `None` where it has none."""
+    """The member's licence of a listing, one that has not ended first; `None` where it has none."""
     return db.session.scalars(
-        select(License).where(License.member_id == member_id, License.listing_id == listing_id).order_by(License.state, License.starts_at.desc()).limit(1)
+        select(License)
+        .where(License.member_id == member_id, License.listing_id == listing_id)
+        .order_by(License.state == "ended", License.starts_at.desc())
+        .limit(1)
     ).one_or_none()
 
 
 def owned_listings(member_id: uuid.UUID) -> dict[uuid.UUID, uuid.UUID]:
-    """Listing id → licence id of what a member has and can't buy again."""
-    rows = db.session.execute(select(License.listing_id, License.id).where(License.member_id == member_id, License.is_exclusive, License.state != "ended"))
+    """Listing id → licence id of what a member has and can't buy again. A trial is no hindrance."""
+    kept = License.state.not_in(("ended", "trial"))
+    rows = db.session.execute(select(License.listing_id, License.id).where(License.member_id == member_id, License.is_exclusive, kept))
     return {row[0]: row[1] for row in rows}
 
 

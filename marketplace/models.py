@@ -61,6 +61,7 @@ class Listing(Base):
     product_line: Mapped[str | None]
     required_rank: Mapped[int]  # 0: any member
     required_features: Mapped[list[str]]
+    trial_days: Mapped[int] = mapped_column(server_default=text("0"), default=0)  # 0: no trial
     minutes_saved: Mapped[int]  # per run, the publisher's statement
     automates: Mapped[dict[str, Any]]  # {"steps": [[feature, action], …]}: the toil it replaces
     current_version: Mapped[str | None]
@@ -71,7 +72,8 @@ class Listing(Base):
     updated_at: Mapped[datetime]
     __table_args__ = (
         CheckConstraint("price_minor >= 0 and (pricing = 'free') = (price_minor = 0)", name="price"),
-        CheckConstraint("(pricing = 'recurring') = (period is not null)", name="period"),
+        CheckConstraint("(pricing = 'recurring') = (period is not null) and period in ('month', 'year')", name="period"),
+        CheckConstraint("trial_days between 0 and 365 and (trial_days = 0 or price_minor > 0 and not is_repeatable)", name="trial"),
         CheckConstraint("state in ('draft', 'in_review', 'published', 'deprecated', 'archived')", name="state"),
         CheckConstraint("required_rank between 0 and 4 and bonus_limit_bp between 0 and 10000", name="limits"),
         Index(None, "publisher_id"),
@@ -124,7 +126,11 @@ class Order(Base):
     csm_id: Mapped[uuid.UUID | None]  # to whom the sale is attributed
     placed_by: Mapped[uuid.UUID | None]
     at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(server_default=text("'purchase'"), default="purchase")  # purchase | trial | renewal
+    license_id: Mapped[uuid.UUID | None]  # of a renewal: the licence it prolongs
     __table_args__ = (
+        CheckConstraint("kind in ('purchase', 'trial', 'renewal') and (kind = 'renewal') = (license_id is not null)", name="kind"),
+        Index("store_order_one_trial_idx", "member_id", "listing_id", unique=True, postgresql_where=text("kind = 'trial'")),
         CheckConstraint("quantity >= 1 and total_minor = price_minor * quantity", name="total"),
         CheckConstraint("state in ('completed', 'refunded')", name="state"),
         CheckConstraint("refunded_minor between 0 and total_minor", name="refunded"),
@@ -154,7 +160,10 @@ class OrderRefund(Base):
 
 
 class License(Base):
-    """The right to use a listing, from one order. A recurring one has a paid-until date."""
+    """The right to use a listing, from one order. What the member agreed to is frozen here.
+
+    Only a trial and a recurring licence have a term: `ends_at`, and `next_attempt_at`, when the renewal job looks at it next.
+    """
 
     __tablename__ = "license"
     member_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -163,13 +172,30 @@ class License(Base):
     version: Mapped[str]  # the version bought
     installed_version: Mapped[str | None]
     quantity: Mapped[int]
-    state: Mapped[str]  # active | suspended | ended
+    state: Mapped[str]  # trial | active | suspended | ended
     is_exclusive: Mapped[bool]  # one a member; false for listings that may be bought again and again
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime | None]
+    period: Mapped[str | None]  # month | year
+    term: Mapped[int] = mapped_column(server_default=text("1"), default=1)
+    price_minor: Mapped[int] = mapped_column(server_default=text("0"), default=0)  # of a term, tax included
+    commission_bp: Mapped[int | None]
+    tax_rate_bp: Mapped[int | None]  # None: the seller's at each renewal
+    bonus_limit_bp: Mapped[int] = mapped_column(server_default=text("0"), default=0)
+    anchor_day: Mapped[int | None]  # day of the month terms end on
+    auto_renews: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
+    next_attempt_at: Mapped[datetime | None]
+    suspended_at: Mapped[datetime | None]  # the renewal could not be paid
     __table_args__ = (
         ForeignKeyConstraint(["member_id", "id"], ["store_order.member_id", "store_order.id"]),
-        CheckConstraint("state in ('active', 'suspended', 'ended')", name="state"),
+        CheckConstraint("state in ('trial', 'active', 'suspended', 'ended')", name="state"),
+        CheckConstraint(
+            "(period is null or ends_at is not null and anchor_day between 1 and 31 and period in ('month', 'year'))"
+            " and (state <> 'trial' or ends_at is not null) and (state = 'ended' or ends_at is null or next_attempt_at is not null)"
+            " and (state = 'suspended') = (suspended_at is not null)",
+            name="term",
+        ),
+        Index("license_due_idx", "next_attempt_at", postgresql_where=text("next_attempt_at is not null")),
         Index("license_one_each_idx", "member_id", "listing_id", unique=True, postgresql_where=text("is_exclusive and state <> 'ended'")),
     )
 

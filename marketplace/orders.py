@@ -18,7 +18,7 @@ from core.composites import array, fields
 from core.db import db
 from core.errors import Conflict, IdReused
 from core.ids import request_hash
-from marketplace import order_batches, pricing
+from marketplace import license_terms, order_batches, pricing, trials
 from marketplace.models import Order
 
 
@@ -95,18 +95,24 @@ def place(
     terms = pricing.offered(slug)
     pricing.confirm_price(terms, wanted.price_minor)
     quote = pricing.quote(member_id, terms, wanted.quantity, at=at)
+    trials.give_way(member_id, terms.id, at=at)
     with _owned_already():
         row = db.session.execute(_PLACE, {"requests": array([_request(member_id, quote, wanted, at, placed_by, attribution)])}).one()
-    return _outcome(quote, wanted, row)
+    placed = _outcome(quote, wanted, row)
+    if terms.period and not placed.is_replay:
+        license_terms.begin(member_id, placed.license_id, terms, at=at)
+    return placed
 
 
 def place_alone(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, placed_by: uuid.UUID | None = None) -> Placed | None:
     """The hot path of `place`: terms of sale from memory, one round trip, a transaction shared with whoever buys at the same time.
 
-    Returns None where the terms in memory do not serve (unknown, changed, or bound to an edition): nothing was done, call `place`.
+    Returns None where the terms in memory do not serve (unknown, changed, bound to an edition, with a term or a trial): nothing was done, call `place`.
     """
     terms = pricing.remembered(slug)
     if terms is None or terms.required_rank or terms.required_features or terms.price_minor != wanted.price_minor:
+        return None
+    if terms.period or terms.trial_days:
         return None
     if pricing.tax_rate_of(terms, at) is None:
         return None

@@ -53,6 +53,8 @@ class Offered:
     product_line: str | None
     required_rank: int
     required_features: tuple[str, ...]
+    period: str | None  # of a recurring price
+    trial_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +93,18 @@ def offered(slug: str) -> Offered:
         _offered.pop(slug, None)
         raise NotForSale(_("This listing is not for sale."))
     listing, publisher = row
-    terms = Offered(
-        listing.id, slug, listing.revision, version, listing.currency, listing.price_minor, listing.tax_rate_bp, listing.bonus_limit_bp,
-        publisher.commission_bp if publisher.kind == "partner" else None, listing.is_repeatable,
-        listing.product_line, listing.required_rank, tuple(listing.required_features),
-    )  # fmt: skip
+    terms = terms_of(listing, publisher, version)
     _offered[slug] = terms
     return terms
+
+
+def terms_of(listing: Listing, publisher: Publisher, version: str) -> Offered:
+    """A listing's terms of sale, its version `version` being on offer."""
+    return Offered(
+        listing.id, listing.slug, listing.revision, version, listing.currency, listing.price_minor, listing.tax_rate_bp, listing.bonus_limit_bp,
+        publisher.commission_bp if publisher.kind == "partner" else None, listing.is_repeatable,
+        listing.product_line, listing.required_rank, tuple(listing.required_features), listing.period, listing.trial_days,
+    )  # fmt: skip
 
 
 def quote(member_id: uuid.UUID, listing: Offered, quantity: int, *, at: datetime) -> Quote:
@@ -108,12 +115,17 @@ def quote(member_id: uuid.UUID, listing: Offered, quantity: int, *, at: datetime
     """
     if quantity != 1 and not listing.is_repeatable:
         raise Invalid(_("One licence serves your whole organisation: buy one."), field="quantity")
+    check_edition(member_id, listing)
+    rate = tax_rate_of(listing, at)
+    return _laid_out(listing, quantity, _sellers_rate(member_id, listing, at) if rate is None else rate)
+
+
+def check_edition(member_id: uuid.UUID, listing: Offered) -> None:
+    """Does the member's edition admit the listing? Raises EditionTooLow."""
     if listing.required_rank or listing.required_features:
         verdict = entitlements.verdict(entitlements.ranks_of(member_id), listing.product_line, listing.required_rank, list(listing.required_features))
         if not verdict.allowed:
             raise EditionTooLow(_("Your edition does not include this; an upgrade does."), needed_rank=verdict.needed_rank, needed_line=verdict.needed_line)
-    rate = tax_rate_of(listing, at)
-    return _laid_out(listing, quantity, _sellers_rate(member_id, listing, at) if rate is None else rate)
 
 
 def tax_rate_of(listing: Offered, at: datetime) -> int | None:
@@ -138,20 +150,25 @@ def _sellers_rate(member_id: uuid.UUID, listing: Offered, at: datetime) -> int:
 def _laid_out(listing: Offered, quantity: int, tax_rate_bp: int) -> Quote:
     total = listing.price_minor * quantity
     tax = tax_included(total, tax_rate_bp)
-    net = total - tax
-    ours = net if listing.commission_bp is None else basis_points(net, listing.commission_bp)
-    account = Account.STORE_REVENUE if listing.commission_bp is None else Account.COMMISSION_REVENUE
-    parts = (
-        Target(account, ours, basis_points(ours, listing.bonus_limit_bp)),
-        Target(Account.TAX_PAYABLE, tax),
-        Target(Account.PARTNER_PENDING, net - ours),
-    )
-    targets = tuple(part for part in parts if part.amount_minor)
+    targets = targets_of(total, tax, listing.commission_bp, listing.bonus_limit_bp)
     terms = fields(
         listing.id, listing.revision, listing.version, quantity, listing.price_minor, tax, listing.currency, [int(t.account) for t in targets],
         [t.amount_minor for t in targets], [t.bonus_minor for t in targets], not listing.is_repeatable,
     )  # fmt: skip
     return Quote(listing, quantity, total, tax, tax_rate_bp, targets, terms)
+
+
+def targets_of(total_minor: int, tax_minor: int, commission_bp: int | None, bonus_limit_bp: int) -> tuple[Target, ...]:
+    """Where the parts of a price go (books, moves 3 and 4): tax, a partner's net share, and ours, of which bonus may pay the set part."""
+    net = total_minor - tax_minor
+    ours = net if commission_bp is None else basis_points(net, commission_bp)
+    account = Account.STORE_REVENUE if commission_bp is None else Account.COMMISSION_REVENUE
+    parts = (
+        Target(account, ours, basis_points(ours, bonus_limit_bp)),
+        Target(Account.TAX_PAYABLE, tax_minor),
+        Target(Account.PARTNER_PENDING, net - ours),
+    )
+    return tuple(part for part in parts if part.amount_minor)
 
 
 def confirm_price(listing: Offered, shown_minor: int) -> None:

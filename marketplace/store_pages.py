@@ -22,7 +22,7 @@ from core.errors import AppError
 from core.formats import local
 from core.ids import new_id
 from core.navigation import url_if
-from marketplace import contents, licenses, listings, markdown, orders, previews, pricing, reviews, search
+from marketplace import contents, licenses, listings, markdown, orders, previews, pricing, reviews, search, trials
 from marketplace.listings import CATEGORIES, KINDS, Shown
 from marketplace.store_schemas import BuyForm, QuantityForm, SearchForm, filters_of
 from membership import catalogue, entitlements
@@ -139,12 +139,13 @@ def show_listing(slug: str) -> ResponseReturnValue:
         versions = listings.public_versions(shown.listing.id)
         current = next((one for one in versions if one.number == shown.listing.current_version), None)
         license = licenses.of_listing(acting.member_id, shown.listing.id) if acting.member_id else None
+        may_try = acting.role in ("owner", "buyer") and shown.is_usable and shown.listing.state == "published" and trials.may_try(acting.member, shown.listing)
         return render_template(
             "storefront/listing.html", tax_rate_bp=pricing.shown_rate(shown.listing, now()),
             shown=shown, listing=shown.listing, publisher=shown.publisher, versions=versions, current=current,
             inside=contents.of(current.sha256) if current else None, license=license,
             reviews=reviews.of_listing(shown.listing.id, request.args.get("version")), ratings=reviews.by_version(shown.listing.id),
-            about=request.args.get("version"),
+            about=request.args.get("version"), may_try=may_try, trial_id=new_id() if may_try else None,
             mine=reviews.mine(acting.member_id, shown.listing.id) if license and acting.member_id else None, upgrade_url=_upgrade_url(shown),
         )  # fmt: skip
 

@@ -184,6 +184,14 @@ SENTENCES: dict[str, Callable[[_Facts], str]] = {
     ),
     "credit_limit_changed": lambda f: _("Your credit limit with us is now %(limit)s.", limit=f.money("limit_minor")),
     "offer_received": lambda f: _("%(csm)s recommends %(name)s to you.", csm=f.text("csm"), name=f.name()),
+    "license_suspended": lambda f: _(
+        "%(name)s is suspended: its next term costs %(amount)s, which the wallet does not hold. Your next top-up brings it back.",
+        name=f.name(),
+        amount=f.money(),
+    ),
+    "license_restored": lambda f: _("%(name)s is paid and works again.", name=f.name()),
+    "license_over": lambda f: _("Your licence of %(name)s has ended. What you downloaded stays yours.", name=f.name()),
+    "trial_over": lambda f: _("Your trial of %(name)s has ended. Nothing was charged; you can buy it in the store.", name=f.name()),
     "seats_changed": lambda f: _("%(name)s now has %(seats)s seats.", name=f.name(), seats=f.text("seats")),
     "edition_changed": lambda f: _("You now have the %(edition)s edition of %(name)s.", edition=f.name("edition"), name=f.name()),
     "order_refunded": lambda f: (

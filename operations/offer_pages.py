@@ -1,7 +1,7 @@
 """Offers as customers decide on them, and as the CSM follows them."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -149,10 +149,7 @@ def _card(shown: offers.Shown, publisher: Publisher, ranks: dict[str, int], gran
         if verdict not in obstacles:
             obstacles[verdict] = entitlements.sentence(verdict)
         return Card(shown, None, obstacles[verdict], upgrade, None)
-    terms = pricing.Offered(
-        listing.id, listing.slug, listing.revision, listing.current_version, listing.currency, listing.price_minor, listing.tax_rate_bp,
-        listing.bonus_limit_bp, publisher.commission_bp if publisher.kind == "partner" else None, listing.is_repeatable, None, 0, (),
-    )  # fmt: skip
+    terms = replace(pricing.terms_of(listing, publisher, listing.current_version), required_rank=0, required_features=())  # judged above
     preview = previews.of(pricing.quote(shown.offer.member_id, terms, 1, at=at), grants)
     return Card(shown, preview, "", None, _top_up_url(preview.missing_minor) if preview.missing_minor else None)
 

@@ -130,7 +130,7 @@ def _replayed(member_id: uuid.UUID, offer_id: uuid.UUID, content: bytes) -> Offe
 
 
 def _licensed(member_id: Any, listing_id: Any) -> Any:
-    return exists().where(License.member_id == member_id, License.listing_id == listing_id, License.is_exclusive, License.state != "ended")
+    return exists().where(License.member_id == member_id, License.listing_id == listing_id, License.is_exclusive, License.state.not_in(("ended", "trial")))
 
 
 def accept(member_id: uuid.UUID, offer_id: uuid.UUID, price_minor: int | None, acting: Actor, *, at: datetime) -> tuple[Offer, Order]:
