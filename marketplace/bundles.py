@@ -65,6 +65,7 @@ class ShowcaseListing:
     tax_rate_bp: int | None  # None: the seller's
     pricing: str
     period: str | None
+    trial_days: int  # 0: no trial
     repeatable: bool
     bonus_limit_bp: int
     required_rank: int
@@ -134,7 +135,7 @@ def build(folder: Path) -> Bundle:
 def read_listing(folder: Path) -> ShowcaseListing:
     """One folder's `listing.json`. Raises `BundleInvalid` when it does not say what the schema asks for."""
     declared = _declared(folder, "listing")
-    values = {"tax_rate_bp": None} | {field.name: declared[field.name] for field in fields(ShowcaseListing) if field.name in declared}
+    values = {"tax_rate_bp": None, "trial_days": 0} | {field.name: declared[field.name] for field in fields(ShowcaseListing) if field.name in declared}
     for name in ("required_features", "permissions"):
         values[name] = tuple(values[name])
     values["automates"] = tuple((feature, action) for feature, action in values["automates"])

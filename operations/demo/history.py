@@ -17,7 +17,7 @@ from core.actor import SYSTEM, Actor
 from core.db import act_as, transaction
 from core.errors import AppError
 from core.ids import derived, request_hash
-from marketplace import orders
+from marketplace import license_renewals, orders
 from marketplace.models import Listing
 from membership import catalogue, subscriptions
 from operations import offers
@@ -103,6 +103,7 @@ class Year:
                     self._top_up(session, day)
             for one in self.cast:
                 self._act(one, day, end)
+            license_renewals.renew_all(end)
             _renew(end)
             document_jobs.issue_all(end)
             day = end

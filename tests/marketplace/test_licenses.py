@@ -42,10 +42,11 @@ def test_packs_are_added_up(store):
     ("changes", "holds"),
     [
         ({}, True),
-        ({"state": "suspended"}, False),
+        ({"state": "suspended", "suspended_at": AT}, False),
         ({"state": "ended"}, False),
-        ({"ends_at": AT}, False),
-        ({"ends_at": AT + timedelta(seconds=1)}, True),
+        ({"ends_at": AT, "next_attempt_at": AT}, False),
+        ({"ends_at": AT + timedelta(seconds=1), "next_attempt_at": AT}, True),
+        ({"state": "trial", "ends_at": AT + timedelta(days=1), "next_attempt_at": AT}, True),
         ({"starts_at": AT + timedelta(seconds=1)}, False),
     ],
 )
