@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0330"
-down_revision = "0212"
+down_revision = "0231"
 branch_labels = None
 depends_on = None
 
