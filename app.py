@@ -259,9 +259,12 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
 # What time brings about, in the order of one instant, where a demo's clock is moved (core/passage.py).
 STEPS: list[passage.Step] = [
     billing_passage.RECOGNITION,  # first: a day that is over is closed before the next one begins
-    billing_passage.EXPIRY,
+    billing_passage.MONEY_EXPIRES,
+    billing_passage.HOLDS_EXPIRE,
+    billing_passage.PAUSES_END,
     billing_passage.RENEWALS,
     license_jobs.LICENSES,
+    billing_passage.AUTO_TOP_UPS,  # after what empties wallets; what arrives pays what is past due
     billing_passage.DOCUMENTS,
     operations_passage.OFFERS,
 ]

@@ -1,33 +1,23 @@
 """What time brings about in the billing room, for a demo's moving clock: each step does what its scheduled job does, at a given instant."""
 
-from datetime import datetime
-
-from sqlalchemy import text
-
-from billing import document_jobs, recognition, recognition_jobs, renewal_jobs
-from core.db import SYSTEM, transaction
+from billing import document_jobs, recognition, recognition_jobs, renewal_jobs, subscription_jobs, wallet_jobs
 from core.passage import Step
 
-WALLETS_AT_ONCE = 500
-
-
-def expire(at: datetime) -> int:
-    """Let money that has expired lapse, wallet by wallet; returns the number of grants."""
-    total = 0
-    while True:
-        with transaction(SYSTEM) as session:
-            done = int(session.scalar(text("select expire_due(:at, :most)"), {"at": at, "most": WALLETS_AT_ONCE}) or 0)
-        total += done
-        if not done:
-            return total
-
-
 RECOGNITION = Step("recognition of revenue", recognition.DUE, recognition_jobs.recognise_days)
-EXPIRY = Step("expiry of money", "select min(next_expiry_at) from wallet", expire)
+MONEY_EXPIRES = Step("expiry of money", "select min(next_expiry_at) from wallet", wallet_jobs.expire_money)
+HOLDS_EXPIRE = Step("expiry of holds", "select min(expires_at) from hold where state = 'open'", wallet_jobs.expire_holds)
+PAUSES_END = Step("end of pauses", "select min(resumes_at) from subscription where state = 'paused'", subscription_jobs.resume_paused)
 RENEWALS = Step(
     "renewals",
     "select min(next_attempt_at) from subscription where state in ('trialing', 'active', 'past_due')",
     renewal_jobs.live_through,
+)
+AUTO_TOP_UPS = Step(
+    "automatic top-ups",
+    "select min(a.next_at) from auto_top_up a join wallet w on w.member_id = a.member_id and w.currency = a.currency where a.state = 'on' and w.state = 'open'"
+    " and a.threshold_minor > w.paid_minor + w.bonus_minor - w.held_minor"
+    " and not exists (select from top_up t where t.member_id = a.member_id and t.state = 'pending' and t.method = 'card')",
+    wallet_jobs.top_up_and_wait,
 )
 DOCUMENTS = Step(
     "documents",

@@ -20,10 +20,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One kind of thing that time brings about. `due` is a scalar SQL query: the earliest instant at which there is something to do, or null."""
+    """One kind of thing that time brings about. `due` tells the earliest instant at which there is something to do, or none: a scalar query or a function."""
 
     name: str
-    due: str
+    due: str | Callable[[], datetime | None]
     run: Callable[[datetime], object]  # opens its own transactions; again at the same instant it finds nothing
 
 
@@ -71,8 +71,11 @@ def _do_all(taking_part: list[Step], at: datetime) -> None:
 
 
 def _dues(taking_part: list[Step]) -> list[datetime | None]:
-    """When each step has something to do next."""
-    if not taking_part:
-        return []
-    with transaction(SYSTEM) as session:
-        return list(session.execute(text("select " + ", ".join(f"({step.due})" for step in taking_part))).one())
+    """When each step has something to do next; one query asks all that are asked in SQL."""
+    asked = [step.due for step in taking_part if isinstance(step.due, str)]
+    answers: list[datetime | None] = []
+    if asked:
+        with transaction(SYSTEM) as session:
+            answers = list(session.execute(text("select " + ", ".join(f"({query})" for query in asked))).one())
+    told = iter(answers)
+    return [next(told) if isinstance(step.due, str) else step.due() for step in taking_part]

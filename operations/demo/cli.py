@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import sys
+import time
 
 import click
 from flask import current_app
@@ -10,14 +11,15 @@ from flask.cli import with_appcontext
 from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from core import clock, migrations
+from billing import verify
+from core import clock, clock_cli, migrations
 from core.actor import ROLES
 from core.db import SYSTEM, transaction
 from core.ids import derived
 from core.settings import Settings
 from membership import api_keys
 from membership.models import ApiKey, Member, User
-from operations.demo import world
+from operations.demo import life, world
 from operations.demo.cast import PASSWORD
 
 KEYS = 20
@@ -97,3 +99,21 @@ def _secret(role: str, member: Member | None) -> str:
     settings: Settings = current_app.extensions["settings"]
     name = f"demo/{role}/{member.number if member else ''}"
     return "jb_" + hmac.new(settings.secret_key.encode(), name.encode(), hashlib.sha256).hexdigest()
+
+
+@demo.command("live")
+@click.option("--days", type=click.IntRange(1, 3_660), default=365, show_default=True)
+@with_appcontext
+def live_on(days: int) -> None:
+    """Move the clock on while the members live: they top up, buy, forget to pay and come back. Ends with the proof of the books."""
+    with transaction(SYSTEM) as session:
+        if not session.scalar(select(Member.id).limit(1)):
+            raise click.ClickException("there is no demo world yet: flask demo load")
+    began, members = time.monotonic(), life.Life(clock.now())
+    clock_cli.travel(None, days, (members.step(),))
+    click.echo("  " + ", ".join(f"{count:,} {what}" for what, count in members.done.items()) + f", {time.monotonic() - began:.0f} s")
+    with transaction(SYSTEM) as session:
+        difference = verify.first_difference(session)
+    if difference is not None:
+        raise click.ClickException(f"DIFFERENCE {difference}")
+    click.echo(f"  The books hold at {clock.now():%Y-%m-%d}.")

@@ -5,24 +5,23 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from billing import document_jobs, renewals, subscription_charges, subscription_ends, subscription_previews, top_up_offers, wallets
-from billing.accounts import Account
-from billing.models import TopUp, Wallet
+from billing import document_jobs, renewals, subscription_charges, subscription_ends, subscription_previews
+from billing.models import Wallet
 from core.actor import SYSTEM, Actor
 from core.db import act_as, transaction
 from core.errors import AppError
-from core.ids import derived, request_hash
+from core.ids import derived
 from marketplace import license_renewals, orders
 from marketplace.models import Listing
 from membership import catalogue, subscriptions
 from operations import offers
 from operations.demo.behaviour import Habit
-from operations.demo.cast import CURRENCY, ENTITY, Cast
+from operations.demo.cast import CURRENCY, Cast
+from operations.demo.money import Arrival, arrive
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 RICH = 24  # the first members keep well-filled wallets: they lend their keys to scripts
@@ -112,8 +111,7 @@ class Year:
     def _top_up(self, session: Session, week: datetime) -> None:
         """Members whose money will not last put more in: by card, or by bank transfer for large sums."""
         balances = {w.member_id: w.paid_minor + w.bonus_minor for w in session.scalars(select(Wallet))}
-        credits: list[wallets.Credit] = []
-        rows: list[dict[str, Any]] = []
+        arrivals: list[Arrival] = []
         for i, one in enumerate(self.cast):
             plan, at = self.plans[one.number], week + timedelta(minutes=self.rng.randint(1, 90))
             need = self._monthly(plan, week) * {"month": 1, "quarter": 3, "year": 10}[plan.period]
@@ -124,58 +122,8 @@ class Year:
                 continue
             amount = -(-(floor * 2 - balances.get(one.id, 0)) // 50_000) * 50_000
             at = max(at, one.joined_at)
-            top_up_id = derived("demo", "top-up", one.number, week.isoformat())
-            promised = top_up_offers.best(CURRENCY, amount, at=at)
-            method = "bank_transfer" if amount >= 3_000_000 else "card"
-            hashed = request_hash("top-up", amount_minor=amount, method=method)
-            fee = amount * 29 // 1_000 if method == "card" else 0
-            credits.append(
-                wallets.Credit(
-                    one.id,
-                    top_up_id,
-                    hashed,
-                    "top_up",
-                    CURRENCY,
-                    at,
-                    amount,
-                    promised.bonus_minor,
-                    source=Account.STRIPE_CLEARING if fee else Account.INTERBOOK,
-                    bonus_expires_at=promised.expires_at(at),
-                    moves=((Account.PAYMENT_FEES, Account.STRIPE_CLEARING, fee),) if fee else (),
-                )
-            )
-            rows.append(
-                {
-                    "member_id": one.id,
-                    "id": top_up_id,
-                    "request_hash": hashed,
-                    "currency": CURRENCY,
-                    "amount_minor": amount,
-                    "bonus_minor": promised.bonus_minor,
-                    "bonus_days": promised.bonus_days,
-                    "method": method,
-                    "state": "settled",
-                    "failure": None,
-                    "stripe_payment_intent": None,
-                    "payment_method_id": None,
-                    "bank_transaction": None,
-                    "received_minor": amount if method == "bank_transfer" else None,
-                    "bank_reference": f"{one.number}-{week:%m%d}" if method == "bank_transfer" else None,
-                    "created_by": one.owner_id,
-                    "created_at": at,
-                    "settled_at": at,
-                    "checked_at": None,
-                }
-            )
-        if rows:
-            wallets.credit_many(credits)
-            session.execute(insert(TopUp), rows)
-        for top_up in rows:
-            if top_up["method"] == "bank_transfer":  # the bank's side stands in the house book (books, move 2)
-                hashed = request_hash("bank", top_up=top_up["id"])
-                moves = [(Account.BANK, Account.INTERBOOK, top_up["amount_minor"])]
-                transfer_id = derived("bank_transfer", top_up["member_id"], top_up["id"])
-                wallets.post_moves(ENTITY, transfer_id, hashed, "bank", CURRENCY, top_up["settled_at"], moves, top_up["bank_reference"])
+            arrivals.append(Arrival(one.id, one.number, week.isoformat(), amount, at, one.owner_id))
+        arrive(session, arrivals)
 
     def _monthly(self, plan: Plan, at: datetime) -> int:
         price = catalogue.price(plan.line, plan.rank, CURRENCY, "month", at)
