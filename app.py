@@ -258,7 +258,8 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
 ]
 # What time brings about, in the order of one instant, where a demo's clock is moved (core/passage.py).
 STEPS: list[passage.Step] = [
-    billing_passage.RECOGNITION,  # first: a day that is over is closed before the next one begins
+    billing_passage.NOTICES,  # asked by the day's end, so before what closes it
+    billing_passage.RECOGNITION,  # a day that is over is closed before the next one begins
     billing_passage.MONEY_EXPIRES,
     billing_passage.HOLDS_EXPIRE,
     billing_passage.PAUSES_END,

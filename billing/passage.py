@@ -1,8 +1,18 @@
 """What time brings about in the billing room, for a demo's moving clock: each step does what its scheduled job does, at a given instant."""
 
+from datetime import datetime
+
 from billing import document_jobs, recognition, recognition_jobs, renewal_jobs, subscription_jobs, wallet_jobs
 from core.passage import Step
 
+
+def tell_members(at: datetime) -> None:
+    """Once a local day, when it is over: what the jobs tell hourly or more often."""
+    renewal_jobs.tell_members(at)
+    wallet_jobs.warn_of_low_balances(at)
+
+
+NOTICES = Step("announcements and warnings", recognition.DUE, tell_members)
 RECOGNITION = Step("recognition of revenue", recognition.DUE, recognition_jobs.recognise_days)
 MONEY_EXPIRES = Step("expiry of money", "select min(next_expiry_at) from wallet", wallet_jobs.expire_money)
 HOLDS_EXPIRE = Step("expiry of holds", "select min(expires_at) from hold where state = 'open'", wallet_jobs.expire_holds)
@@ -10,7 +20,7 @@ PAUSES_END = Step("end of pauses", "select min(resumes_at) from subscription whe
 RENEWALS = Step(
     "renewals",
     "select min(next_attempt_at) from subscription where state in ('trialing', 'active', 'past_due')",
-    renewal_jobs.live_through,
+    renewal_jobs.renew_due_subscriptions,
 )
 AUTO_TOP_UPS = Step(
     "automatic top-ups",

@@ -76,10 +76,3 @@ def tell_members(at: datetime | None = None) -> None:
             after, _told = renewal_notices.tell_increases(at, after)
     with transaction(SYSTEM):
         renewal_notices.win_back(at)
-
-
-def live_through(at: datetime) -> RunResult:
-    """Both at an instant that a demo's clock passes: announcements are due at hours at which nothing else happens, so they come with the renewals."""
-    done = renew_due_subscriptions(at)
-    tell_members(at)
-    return done

@@ -7,11 +7,15 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, select, text
 
-from billing import ledger_queries, recognition, recognition_jobs, refunds
+from billing import ledger_queries, recognition, recognition_jobs, refunds, subscription_charges, subscription_ends, subscription_previews
 from billing.accounts import Account as A
+from billing.models import SubscriptionCharge
 from billing.recognition_models import Deferral, RecognitionDay
+from billing.subscription_charges import ChangeTo
+from billing.subscription_ends import EndNow
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
+from membership import subscriptions
 from membership.models import Member, Subscription
 from tests.billing import subscription_world as world
 from tests.billing.books import accounts, as_owner, assert_books_hold
@@ -257,3 +261,79 @@ def test_nothing_is_written_into_members_books(member: Member) -> None:
     recognition_jobs.recognise_days(MIDNIGHT + 3 * DAY)
     assert accounts(member.id) == before
     assert set(accounts(ENTITY)) == {A.DEFERRED_REVENUE, A.SUBSCRIPTION_REVENUE}
+
+
+# --- with the functions that pause, end and change subscriptions ---------------------------------------------------------------------------------
+
+
+def lines_of(subscription: Subscription) -> list[tuple[int, int]]:
+    """Deferred and recognised of each line of a subscription's charges."""
+    with transaction(SYSTEM) as session:
+        rows = session.execute(
+            select(Deferral.deferred_minor, Deferral.recognised_minor)
+            .join(SubscriptionCharge, (SubscriptionCharge.member_id == Deferral.member_id) & (SubscriptionCharge.id == Deferral.charge_id))
+            .where(SubscriptionCharge.subscription_id == subscription.id)
+            .order_by(SubscriptionCharge.paid_at)
+        )
+        return [(row[0], row[1]) for row in rows]
+
+
+def test_a_pause_by_the_member_earns_nothing_and_the_rest_comes_after_it(member: Member) -> None:
+    subscription = world.subscribe(member, rank=2, seats=5, at=AT)
+    net = net_of(world.month_price(2, 5))
+    with transaction(world.owner_of(member)):
+        subscription_ends.pause(member.id, subscription.id, None, at=AT + 4 * DAY)  # June 19 counts as used
+    recognition_jobs.recognise_days(AT + 11 * DAY)
+    assert sum(days().values()) == round(net * 5 / 30)
+    with transaction(world.owner_of(member)):
+        subscription_ends.unpause(member.id, subscription.id, at=AT + 12 * DAY)
+    recognition_jobs.recognise_days(AT + 13 * DAY)
+    assert sum(days().values()) == round(net * 6 / 30)
+    end = world.now_of(subscription).term_end
+    recognition_jobs.recognise_days(end)
+    assert sum(days().values()) == net
+    assert total(A.DEFERRED_REVENUE, end) == 0
+    assert_books_hold()
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_ending_now_leaves_as_revenue_what_was_used(member: Member, is_late: bool) -> None:
+    """Ten of thirty days used, the rest given back: exactly what was kept is revenue, whether the nights before were recognised in time or not."""
+    subscription = world.subscribe(member, rank=2, seats=5, at=AT)
+    at = AT + 9 * DAY  # June 24, the tenth day
+    if not is_late:
+        recognition_jobs.recognise_days(at)
+    with transaction(world.owner_of(member)):
+        seller = subscriptions.seller_of(member.id)
+        shown = subscription_ends.preview_end(subscriptions.show(member.id, subscription.id), seller, at=at)
+        done = subscription_ends.end_now(member.id, subscription.id, EndNow(new_id(), shown.amount_minor), at=at)
+    assert done.amount_minor < 0
+    kept = total(A.DEFERRED_REVENUE, at) + total(A.SUBSCRIPTION_REVENUE, at)
+    recognition_jobs.recognise_days(end_of(24))
+    assert (total(A.DEFERRED_REVENUE, end_of(24)), total(A.SUBSCRIPTION_REVENUE, end_of(24))) == (0, kept)
+    assert abs(kept - net_of(world.month_price(2, 5)) * 10 / 30) <= 2
+    net = net_of(world.month_price(2, 5))
+    assert [sum(list(days().values())[:n]) for n in range(1, 10)] == [round(net * n / 30) for n in range(1, 10)]
+    recognition_jobs.recognise_days(end_of(30, month=7))
+    assert sum(days().values()) == kept
+    assert_books_hold()
+
+
+def test_a_downgrade_now_is_earned_at_the_lower_rate(member: Member) -> None:
+    """From edition 3 to 1 on the tenth day: the days after it earn what the lower edition costs, and all of it is earned by the end of the term."""
+    subscription = world.subscribe(member, rank=3, seats=5, at=AT)
+    at = AT + 9 * DAY
+    with transaction(world.owner_of(member)):
+        now, seller = subscriptions.show(member.id, subscription.id), subscriptions.seller_of(member.id)
+        shown = subscription_previews.of_change(now, seller, 1, None, at=at, effective="now")
+        wanted = ChangeTo(new_id(), shown.amount_minor, 1, None, effective="now")
+        subscription_charges.change(member.id, subscription.id, wanted, at=at)
+    assert shown.amount_minor < 0
+    recognition_jobs.recognise_days(end_of(31, month=7))
+    amounts = days()
+    high, low = net_of(world.month_price(3, 5)) / 30, net_of(world.month_price(1, 5)) / 30
+    assert all(abs(amounts[date(2026, 6, n)] - high) <= 1 for n in range(15, 24))
+    assert all(abs(amounts[date(2026, 6, n)] - low) <= 2 for n in range(25, 31))
+    assert total(A.DEFERRED_REVENUE, end_of(31, month=7)) == 0
+    assert sum(deferred for deferred, _done in lines_of(subscription)) == sum(amounts.values())
+    assert_books_hold()

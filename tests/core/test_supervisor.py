@@ -29,6 +29,7 @@ class Run:
     def __init__(self, var: Path, *arguments: str, **environ: str) -> None:
         kept = {key: value for key, value in os.environ.items() if key not in CONFIGURED}
         settings = {"BACKOFFICE_VAR": str(var), "BACKOFFICE_DEMO": "0", "WEB_CONCURRENCY": "1"}
+        self.var = var
         self.output = Path(tempfile.mkstemp(dir=var)[1])
         with self.output.open("w") as stream:
             self.popen = subprocess.Popen(

@@ -64,15 +64,14 @@ def live(days: float) -> life.Life:
 
 def test_members_live_on(app: Flask, owner: Engine) -> None:
     world.load(14, 0, Silent())
-    lived = live(40)
-    assert lived.done["topped up"] > 0
-    assert clock.now() == NOW + timedelta(days=40)
+    live(35)
+    assert clock.now() == NOW + timedelta(days=35)
     with owner.connect() as connection:
         renewed = connection.scalar(text("select count(*) from subscription_motion where motion = 'renewal' and at > :at"), {"at": NOW})
         earned = connection.scalar(text("select max(day) from recognition_day"))
         overdue = connection.scalar(text("select count(*) from subscription where state in ('trialing', 'active') and term_end <= :at"), {"at": clock.now()})
     assert renewed > 0
-    assert f"{earned}" == "2026-07-24"
+    assert f"{earned}" == "2026-07-19"
     assert overdue == 0
 
 
@@ -87,8 +86,8 @@ def test_one_long_run_equals_many_short_ones(app: Flask, owner: Engine, _emptyin
         _emptying()
         clock.forget()
         world.load(14, 0, Silent())
-        for piece in pieces:
-            live(piece)
+        topped_up = sum(live(piece).done["topped up"] for piece in pieces)
+        assert topped_up > 0
         lived.append(books(owner))
     once, daily, at_random = lived
     assert len(once["entries"]) > 300
