@@ -241,6 +241,7 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (top_up_jobs.SWEEP_EVERY_S, top_up_jobs.check_pending),
     (wallet_jobs.AUTO_TOP_UP_EVERY_S, wallet_jobs.top_up_low_wallets),
     (wallet_jobs.WARN_EVERY_S, wallet_jobs.warn_of_low_balances),
+    (wallet_jobs.ENDING_EVERY_S, wallet_jobs.warn_of_ending_bonus),
     (wallet_jobs.EXPIRE_HOLDS_EVERY_S, wallet_jobs.expire_holds),
     (wallet_jobs.EXPIRE_MONEY_EVERY_S, wallet_jobs.expire_money),
     (card_refund_jobs.SWEEP_EVERY_S, card_refund_jobs.check_pending),

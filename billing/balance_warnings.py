@@ -1,7 +1,7 @@
-"""A member names an amount; when its available money falls below, it is told, once each time."""
+"""What a member is told before money is missing: that it has fallen below an amount the member named, and that bonus ends soon."""
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
@@ -44,3 +44,23 @@ def tell_due(*, at: datetime) -> int:
         details = {"threshold_minor": threshold, "available_minor": available, "currency": currency}
         notices.tell(member_id, "balance_low", details, at=at, key=f"balance_low:{at.isoformat()}")
     return len(fallen)
+
+
+# Bonus that ends within the days, by member and end; what is held does not end.
+_ENDING = text("""
+select g.member_id, g.currency, g.expires_at, sum(g.remaining_minor - g.held_minor)::bigint as amount
+from wallet w join wallet_grant g on g.member_id = w.member_id and g.currency = w.currency
+where w.next_expiry_at <= :until and g.is_open and g.kind = 'bonus' and g.expires_at > :at and g.expires_at <= :until and g.remaining_minor > g.held_minor
+  and not exists (select from notice n where n.member_id = g.member_id and n.kind = 'bonus_expiring'
+    and (n.details ->> 'at')::timestamptz = g.expires_at and n.details ->> 'currency' = g.currency)
+group by 1, 2, 3 order by 3, 1 limit :most
+""")
+
+
+def tell_of_ending_bonus(*, at: datetime, days: int, limit: int = 500) -> int:
+    """Tell members whose bonus ends within `days`, once for each end; returns how many were told."""
+    rows = db.session.execute(_ENDING, {"at": at, "until": at + timedelta(days=days), "most": limit}).all()
+    for member_id, currency, ends_at, amount in rows:
+        details = {"amount_minor": amount, "currency": currency, "at": ends_at.isoformat()}
+        notices.tell(member_id, "bonus_expiring", details, at=at, key=f"bonus_expiring:{currency}:{ends_at.isoformat()}")
+    return len(rows)

@@ -89,6 +89,7 @@ class Wallet(Base):
         CheckConstraint("paid_minor >= 0 and bonus_minor >= 0 and held_minor >= 0 and held_minor <= paid_minor + bonus_minor", name="never_below_zero"),
         CheckConstraint("state in ('open', 'frozen')", name="state"),
         CheckConstraint("credit_limit_minor >= 0", name="credit_limit"),
+        Index("wallet_next_expiry_idx", "next_expiry_at", postgresql_where=text("next_expiry_at is not null")),
         HOT,
     )
 

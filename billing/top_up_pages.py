@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from marshmallow import ValidationError
 
-from billing import payment_methods, top_up_jobs, top_up_offers, top_ups
+from billing import payment_methods, top_up_jobs, top_up_offers, top_ups, wallet_overview
 from billing.models import PaymentMethod, TopUp
 from billing.wallet_pages import MAY_PAY, wallet
 from billing.wallet_schemas import TopUpForm, errors_of
@@ -65,6 +65,7 @@ def _form(form: Mapping[str, Any], *, errors: Mapping[str, Any] | None = None, s
             bank=bank,
             source=form.get("source") or (str(cards[0].id) if cards else "bank_transfer" if bank else ""),
             least=settings.top_up_min_minor,
+            order_words=wallet_overview.order_in_words(),
         )
     return page, status
 

@@ -11,6 +11,7 @@ from billing import auto_top_ups, balance_warnings, holds, stripe_gateway, top_u
 from core import jobs
 from core.clock import now
 from core.db import SYSTEM, transaction
+from core.settings import Settings
 
 AUTO_TOP_UP_EVERY_S = 5
 WARN_EVERY_S = 30
@@ -18,6 +19,7 @@ EXPIRE_HOLDS_EVERY_S = 30
 HOLDS_AT_ONCE = 1_000
 WALLETS_AT_ONCE = 500
 EXPIRE_MONEY_EVERY_S = 60
+ENDING_EVERY_S = 3_600
 
 
 def top_up_low_wallets() -> int:
@@ -81,3 +83,15 @@ def expire_money(at: datetime | None = None) -> int:
         total += done
         if not done:
             return total
+
+
+def warn_of_ending_bonus(at: datetime | None = None) -> int:
+    """Tell members whose bonus ends soon; returns how many."""
+    settings: Settings = current_app.extensions["settings"]
+    instant, told = at or now(), 0
+    while True:
+        with transaction(SYSTEM):
+            now_told = balance_warnings.tell_of_ending_bonus(at=instant, days=settings.bonus_warning_days)
+        told += now_told
+        if not now_told:
+            return told

@@ -65,6 +65,7 @@ class Settings:
     card_refund_check_minutes: int = 2  # when the sweep asks Stripe about a refund on its way
     goodwill_days_max: int = 366
     refund_grace_days: int = 30  # how long money lives that comes back to a grant which has expired or is empty
+    bonus_warning_days: int = 14  # members are told so long before bonus ends
     hold_days: int = 7  # how long money stays reserved where nobody says how long
     hold_days_max: int = 90
     auto_top_up_interval_minutes: int = 10  # the least time between two automatic top-ups of a member

@@ -219,6 +219,6 @@ SENTENCES: dict[str, Callable[[_Facts], str]] = {
         if f.details.get("owed_minor")
         else _("Your payment of %(amount)s was taken back by the bank.", amount=f.money())
     ),
-    "bonus_expiring": lambda f: _("A bonus of %(amount)s expires on %(day)s. It is used first with your next purchase.", amount=f.money(), day=f.day("at")),
+    "bonus_expiring": lambda f: _("A bonus of %(amount)s expires on %(day)s. What is not used by then is gone.", amount=f.money(), day=f.day("at")),
 }
 KINDS = tuple(SENTENCES)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import select, text, update
 
-from billing import auto_top_ups, balance_warnings, payment_methods, stripe_gateway, top_up_jobs, top_ups, wallet_jobs, wallets
+from billing import auto_top_ups, balance_warnings, holds, payment_methods, stripe_gateway, top_up_jobs, top_ups, wallet_jobs, wallets
 from billing.accounts import Account
 from billing.auto_top_ups import Limits, NotStopped, Standing, Terms, judge
 from billing.models import TopUp
@@ -444,3 +444,23 @@ def test_a_low_balance_is_told_once_each_time_it_falls(app: Flask, member: Membe
     assert client.put("/api/v1/wallet/balance-warning", json={"threshold_minor": 5}, headers=key).get_json() == {"threshold_minor": 5}
     assert client.get("/api/v1/wallet/balance-warning", headers=key).get_json() == {"threshold_minor": 5}
     assert client.put("/api/v1/wallet/balance-warning", json={"threshold_minor": 0}, headers=key).status_code == 422
+
+
+def test_ending_bonus_is_told_once_for_each_end_and_held_bonus_not_at_all(app: Flask) -> None:
+    member, other = make_member(paid=1_00), make_member(paid=10_00, bonus=5_00, bonus_expires_at=AT + timedelta(days=3))
+    for days, amount in ((3, 20_00), (3, 5_00), (10, 30_00), (20, 40_00)):
+        with transaction(SYSTEM):
+            one = wallets.Credit(member.id, new_id(), request_hash("b"), "goodwill", "CNY", AT, 0, amount, bonus_source=Account.GOODWILL,
+                                 bonus_expires_at=AT + timedelta(days=days))  # fmt: skip
+            wallets.credit(one)
+    with transaction(SYSTEM):
+        holds.place(other.id, holds.Wanted(new_id(), 5_00, "all of its bonus", bonus_limit_minor=5_00), at=AT, created_by=None)
+    for expected in (2, 0):
+        with transaction(SYSTEM):
+            assert balance_warnings.tell_of_ending_bonus(at=AT, days=14) == expected
+    assert told(other) == []
+    with transaction(SYSTEM) as session:
+        found = session.scalars(select(Notice).where(Notice.member_id == member.id).order_by(Notice.id)).all()
+        assert sorted(notice.details["amount_minor"] for notice in found) == [25_00, 30_00]
+    with transaction(SYSTEM):
+        assert balance_warnings.tell_of_ending_bonus(at=AT + timedelta(days=7), days=14) == 1
