@@ -6,7 +6,7 @@ Revision: 0222
 from alembic import op
 
 revision = "0222"
-down_revision = "0231"
+down_revision = "0330"
 branch_labels = None
 depends_on = None
 
