@@ -36,6 +36,7 @@ from billing import (  # noqa: F401 (pages add their routes when imported)
     statement_pages,
     stripe_events,
     subscription_api,
+    subscription_end_pages,
     subscription_jobs,
     tax_pages,
     top_up_jobs,

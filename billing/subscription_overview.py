@@ -45,6 +45,11 @@ class Shown:
         return self.next.price_minor if self.renews else None
 
     @property
+    def state(self) -> str:
+        """The one state to show: what is suspended is not merely due, and nothing is active and due at once."""
+        return "suspended" if self.subscription.suspended_at else self.subscription.state
+
+    @property
     def renews(self) -> bool:
         """Will a next term be charged? Not when it ends before, is paused, or is a licence without maintenance."""
         one = self.subscription

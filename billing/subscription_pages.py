@@ -1,7 +1,6 @@
 """The member's subscriptions: see them, compare editions, see the price, confirm, cancel, resume."""
 
 import uuid
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from marshmallow import ValidationError
 
-from billing import subscription_charges, subscription_ends, subscription_overview, subscription_words, wallets
+from billing import subscription_charges, subscription_overview, subscription_words, wallets
 from billing import subscription_previews as previews
 from billing.subscription_charges import ChangeTo, Done, Start
 from billing.subscription_previews import Preview
@@ -59,7 +58,7 @@ def show_editions() -> ResponseReturnValue:
     """The editions of a product side by side: to start one, or to change the one that runs."""
     acting = actor()
     with transaction(acting):
-        line = _line(request.args.get("line"))
+        line = line_of(request.args.get("line"))
         running = subscriptions.running_of(acting.member, line.code)
         if running is not None:
             return redirect(url_for("subscriptions.show_change", subscription_id=running.id, rank=request.args.get("rank")))
@@ -73,7 +72,7 @@ def show_change(subscription_id: uuid.UUID) -> ResponseReturnValue:
     acting = actor()
     with transaction(acting):
         subscription = subscriptions.show(acting.member, subscription_id)
-        return _comparison(_line(subscription.product_line), subscription)
+        return _comparison(line_of(subscription.product_line), subscription)
 
 
 @subscription_pages.get("/new")
@@ -101,7 +100,7 @@ def create_subscription() -> ResponseReturnValue:
             done = subscription_charges.start(acting.member, Start(**form), at=now())
             _say(done, trial=form["is_trial"])
     except AppError as error:
-        wish = {name: form[name] for name in ("product_line", "rank", "period", "seats", "is_trial")}
+        wish = {name: form[name] for name in ("product_line", "rank", "period", "seats", "is_trial", "converts", "commitment_years")}
         return _start_page(wish, failure=error, form_id=form["id"])
     return redirect(url_for("subscriptions.show_subscriptions"), 303)
 
@@ -134,57 +133,23 @@ def create_change(subscription_id: uuid.UUID) -> ResponseReturnValue:
     return redirect(url_for("subscriptions.show_subscriptions"), 303)
 
 
-@subscription_pages.get("/<uuid:subscription_id>/cancellation")
-@requires(*MAY_CHANGE)
-def confirm_cancellation(subscription_id: uuid.UUID) -> ResponseReturnValue:
-    """What cancelling means, before it is done."""
-    acting = actor()
-    with transaction(acting):
-        subscription = subscriptions.show(acting.member, subscription_id)
-        if subscription.state == "ended" or subscription.cancel_at_term_end:
-            return redirect(url_for("subscriptions.show_subscriptions"))
-        line, edition = _line(subscription.product_line), _edition(subscription)
-        last_day = subscription.term_end - timedelta(seconds=1)
-        return render_template("account/subscription_cancellation.html", subscription=subscription, line=line, edition=edition, last_day=last_day)
-
-
-@subscription_pages.post("/<uuid:subscription_id>/cancellation")
-@requires(*MAY_CHANGE)
-def create_cancellation(subscription_id: uuid.UUID) -> ResponseReturnValue:
-    """Let it end with its term."""
-    return _switch(subscription_id, subscription_ends.cancel, lambda: _("Cancelled. You can take it back until the term ends."))
-
-
-@subscription_pages.post("/<uuid:subscription_id>/resumption")
-@requires(*MAY_CHANGE)
-def create_resumption(subscription_id: uuid.UUID) -> ResponseReturnValue:
-    """Take the cancellation back."""
-    return _switch(subscription_id, subscription_ends.resume, lambda: _("It goes on: the subscription will be renewed."))
-
-
-def _switch(subscription_id: uuid.UUID, act: Callable[..., Subscription], told: Callable[[], str]) -> ResponseReturnValue:
-    acting = actor()
-    try:
-        with transaction(acting):
-            ended = act(acting.member, subscription_id, at=now()).state == "ended"
-        flash(_("The subscription has ended. Nothing is owed.") if ended else told(), "success")
-    except subscription_ends.NotCancellable as error:
-        flash(error.detail, "warning")
-    return redirect(url_for("subscriptions.show_subscriptions"), 303)
-
-
 def _say(done: Done, *, trial: bool = False) -> None:
     """One sentence about what has just happened, for the next page."""
-    name = f"{local(_line(done.subscription.product_line))} · {local(_edition(done.subscription))}"
+    name = f"{local(line_of(done.subscription.product_line))} · {local(edition_of(done.subscription))}"
     if trial:
         flash(_("Your trial of %(name)s has begun. Nothing was charged.", name=name), "success")
+    elif done.amount_minor < 0:
+        flash(
+            _("%(name)s was changed. %(amount)s came back into the wallet.", amount=money(-done.amount_minor, done.subscription.currency), name=name), "success"
+        )
     elif done.amount_minor:
         flash(_("%(amount)s was taken from the wallet for %(name)s.", amount=money(done.amount_minor, done.subscription.currency), name=name), "success")
     else:
         flash(_("%(name)s was changed. Nothing was charged.", name=name), "success")
 
 
-def _line(code: str | None) -> ProductLine:
+def line_of(code: str | None) -> ProductLine:
+    """A product line by its code; the first one where none is named. Raises NotFound."""
     lines = catalogue.product_lines()
     found = next((line for line in lines if line.code == code), None) if code else next(iter(lines), None)
     if found is None:
@@ -192,7 +157,8 @@ def _line(code: str | None) -> ProductLine:
     return found
 
 
-def _edition(subscription: Subscription) -> Edition:
+def edition_of(subscription: Subscription) -> Edition:
+    """The edition a subscription has."""
     return catalogue.edition(subscription.product_line, subscription.rank)
 
 
@@ -203,7 +169,7 @@ def _again(line: str | None, subscription_id: uuid.UUID | None, errors: dict[str
     acting = actor()
     with transaction(acting):
         subscription = subscriptions.show(acting.member, subscription_id) if subscription_id else None
-        return _comparison(_line(subscription.product_line if subscription else line), subscription, errors=errors), 422
+        return _comparison(line_of(subscription.product_line if subscription else line), subscription, errors=errors), 422
 
 
 def _comparison(line: ProductLine, subscription: Subscription | None, *, errors: dict[str, Any] | None = None) -> str:
@@ -212,8 +178,8 @@ def _comparison(line: ProductLine, subscription: Subscription | None, *, errors:
     given = request.values.get("seats", "")
     is_number = given.isascii() and given.isdigit() and 0 < int(given[:7]) <= 100_000
     seats = int(given) if is_number else (subscription.next_seats or subscription.seats) if subscription else DEFAULT_SEATS
-    period = subscription.period if subscription else request.values.get("period", "month")
-    period = period if period in catalogue.PERIODS else "month"
+    asked = request.values.get("period", "")
+    period = asked if asked in catalogue.PERIODS else subscription.period if subscription else "month"
     wanted = request.values.get("rank", "")
     present = subscription.rank if subscription else 1
     return render_template(
@@ -230,10 +196,10 @@ def _start_page(wish: dict[str, Any], *, failure: AppError | None = None, form_i
     acting, at = actor(), now()
     try:
         with transaction(acting):
-            line = _line(wish["product_line"])
+            line = line_of(wish["product_line"])
             preview = previews.of_start(acting.member, subscriptions.seller_of(acting.member), subscriptions.Wish(**wish), at=at)
             can_try = not wish["is_trial"] and not subscriptions.had_before(acting.member, line.code)
-            back = url_for("subscriptions.preview_start", **{name: value for name, value in wish.items() if value})
+            back = url_for("subscriptions.preview_start", **_said(wish))
             return _preview_page(preview, line, wish=wish, subscription=None, back=back, failure=failure, form_id=form_id, can_try=can_try)
     except (subscriptions.AlreadySubscribed, subscriptions.TrialUsed) as error:
         flash(error.detail, "warning")
@@ -242,19 +208,24 @@ def _start_page(wish: dict[str, Any], *, failure: AppError | None = None, form_i
         return _again(wish["product_line"], None, {"_form": [error.detail]})
 
 
+def _said(wish: dict[str, Any]) -> dict[str, Any]:
+    """What of a wish must stand in an address or form; the rest is as it is by itself."""
+    said = {name: value for name, value in wish.items() if value not in (None, False, "auto") and name != "converts"}
+    return said if wish.get("converts", True) else said | {"converts": "0"}
+
+
 def _change_page(
     subscription_id: uuid.UUID, wanted: dict[str, Any], *, failure: AppError | None = None, form_id: uuid.UUID | None = None
 ) -> ResponseReturnValue:
     """The page to confirm a change on."""
     acting, at = actor(), now()
-    rank, seats = wanted["rank"], wanted["seats"]
+    wish = {name: wanted[name] for name in ("rank", "seats", "period", "effective")}
     try:
         with transaction(acting):
             subscription = subscriptions.show(acting.member, subscription_id)
-            preview = previews.of_change(subscription, subscriptions.seller_of(acting.member), rank, seats, at=at)
-            back = url_for("subscriptions.preview_change", subscription_id=subscription_id, rank=rank, seats=seats)
-            line = _line(subscription.product_line)
-            wish = {"rank": rank, "seats": seats}
+            preview = previews.of_change(subscription, subscriptions.seller_of(acting.member), at=at, **wish)
+            back = url_for("subscriptions.preview_change", subscription_id=subscription_id, **wish)
+            line = line_of(subscription.product_line)
             return _preview_page(preview, line, wish=wish, subscription=subscription, back=back, failure=failure, form_id=form_id)
     except changes.NotChangeable as error:
         flash(error.detail, "warning")
@@ -274,9 +245,9 @@ def _preview_page(
     preview = subscription_charges.with_wallet(preview, acting.member, at=at)
     reuse = form_id if failure is not None and failure.code != "id_reused" else None
     page = render_template(
-        "account/subscription_preview.html", preview=preview, line=line, subscription=subscription, wish=wish, failure=failure, can_try=can_try,
-        editions=catalogue.all_editions(), balance=wallets.balance(acting.member, preview.currency, at=at), form_id=reuse or new_id(),
-        period=subscription.period if subscription else wish["period"], trial_days=subscriptions.TRIAL_DAYS, at=at,
+        "account/subscription_preview.html", preview=preview, line=line, subscription=subscription, wish=wish, said=_said(wish), failure=failure,
+        can_try=can_try, editions=catalogue.all_editions(), balance=wallets.balance(acting.member, preview.currency, at=at), form_id=reuse or new_id(),
+        period=preview.period, trial_days=current_app.extensions["settings"].trial_days, at=at,
         top_up_url=_top_up_url(preview.missing_minor, back) if preview.missing_minor else None,
     )  # fmt: skip
     return page, failure.status if failure else 200

@@ -86,7 +86,7 @@ def test_a_change_costs_what_the_page_showed(buyer: FlaskClient, member: Member)
     assert lower["price_minor"] == "0"
     assert buyer.post(f"{change}/changes", data=lower).status_code == 303
     shown = page(buyer, URL)
-    assert "begin with the next term" in shown
+    assert "Scheduled for" in shown
     assert "Entry, 2 seats" in shown
 
 
