@@ -167,8 +167,8 @@ def history(member_id: uuid.UUID, limit: int = 10) -> Sequence[TopUp]:
 
 # Above a threshold, or with a payment by card on its way, a wallet is left alone; one without its card is taken to be stopped.
 _DUE = text("""
-select a.member_id from auto_top_up a join wallet w on w.member_id = a.member_id and w.currency = a.currency
-where a.state = 'on' and a.next_at <= :at and (
+select a.member_id from auto_top_up a join wallet w on w.member_id = a.member_id and w.currency = a.currency join member m on m.id = a.member_id
+where a.state = 'on' and a.next_at <= :at and m.state = 'active' and (
   exists (select from payment_method p where p.member_id = a.member_id and p.id = a.payment_method_id and p.removed_at is not null)
   or w.state = 'open' and a.threshold_minor > case when w.next_expiry_at <= :at
       then (select x.paid_minor + x.bonus_minor - x.held_minor from wallet_at(w.member_id, w.currency, :at) x)

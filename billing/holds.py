@@ -129,6 +129,9 @@ def capture(
     Raises HoldExceeded (with `missing_minor`), HoldClosed, WalletFrozen, IdReused, NotFound.
     """
     hold = show(member_id, hold_id)
+    known = db.session.get(HoldChange, (member_id, capture_id))
+    if known is not None and known.kind != "capture":
+        raise IdReused(_("This id was already used for another request."), field="id")
     request = wallets.ChargeRequest(member_id, capture_id, content, "purchase", hold.currency, at, tuple(targets), memo, hold_id)
     result = wallets.charge(request)
     if result.status == "new":

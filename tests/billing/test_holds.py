@@ -144,6 +144,10 @@ def test_the_same_id_is_the_same_hold_capture_and_release(app: Flask) -> None:
     with pytest.raises(IdReused):
         release(member, id, 9_00, id=given)
     assert money(member) == (80_00, 0, 20_00, 60_00)
+    with pytest.raises(IdReused):
+        capture(member, id, 10_00, id=given)
+    with pytest.raises(IdReused):
+        release(member, id, 20_00, id=taken)
     release(member, id)
     assert capture(member, id, 20_00, id=taken).status == "replayed", "also after the hold is closed"
     assert place(member, 50_00, id=id).state == "released"

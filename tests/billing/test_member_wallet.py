@@ -4,18 +4,19 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import event
 
-from billing import approvals, credit_limits, holds, wallets
+from billing import approvals, auto_top_ups, credit_limits, holds, payment_methods, stripe_gateway, wallets
 from billing.accounts import Account
 from billing.approvals import NeedsAnother
 from core.actor import Actor
 from core.clock import now
-from core.db import SYSTEM, transaction
+from core.db import SYSTEM, db, transaction
 from core.errors import IdReused
 from core.ids import new_id, request_hash
 from membership.models import Member, User
 from tests.billing.books import accounts, assert_books_hold
-from tests.factories import make_member, make_user
+from tests.factories import make_member, make_top_up_offer, make_user
 from tests.sign_in import bearer, client_as, signed_in
 
 
@@ -125,3 +126,36 @@ def test_the_api_of_finance(app: Flask) -> None:
     back = client.post(f"{base}/holds/{hold.id}/release", json={"id": str(new_id()), "reason": "not needed"}, headers=key)
     assert (back.status_code, back.get_json()["state"]) == (200, "released")
     assert client.get(f"/api/v1/finance/members/{new_id()}/wallet", headers=key).status_code == 404
+
+
+def test_pages_ask_the_same_few_questions_however_much_there_is(app: Flask) -> None:
+    member = make_member(paid=1_000_00)
+    finance, owner = client_as(app, "finance"), client_as(app, "owner", member)
+    pages = [(finance, f"/finance/members/{member.id}/wallet"), (finance, "/finance/top-up-offers"), (owner, "/wallet"), (owner, "/wallet/auto-top-up")]
+
+    def count() -> list[int]:
+        counts = []
+        for client, path in pages:
+            seen: list[str] = []
+            listen = lambda *args, seen=seen: seen.append(args[2])  # noqa: E731
+            event.listen(db.engine, "before_cursor_execute", listen)
+            assert client.get(path).status_code == 200
+            event.remove(db.engine, "before_cursor_execute", listen)
+            counts.append(len(seen))
+        return counts
+
+    for _ in range(2):
+        with transaction(SYSTEM):
+            holds.place(member.id, holds.Wanted(new_id(), 1_00, "x"), at=now(), created_by=None)
+            payment_methods.save(member.id, stripe_gateway.Card(f"pm_{new_id()}", "visa", "4242", 12, 2035), at=now())
+            auto_top_ups.switch_on(member.id, auto_top_ups.Terms(1_00, 1_00, 1_00), at=now(), set_by=None)
+        make_top_up_offer((100_00, 10_00), starts_at=now())
+    few = count()
+    for number in range(20):
+        with transaction(SYSTEM):
+            holds.place(member.id, holds.Wanted(new_id(), 1_00, "x"), at=now(), created_by=None)
+            gift = wallets.Credit(member.id, new_id(), request_hash("g"), "goodwill", "CNY", now(), 0, 100 + number, bonus_source=Account.GOODWILL)
+            wallets.credit(gift)
+        make_top_up_offer((100_00, 10_00), starts_at=now())
+    assert count() == few
+    assert max(few) <= 12, few
