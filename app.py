@@ -81,10 +81,12 @@ from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.settings import Settings
 from marketplace import license_api, license_jobs, order_refund_pages, orders_api, reviews, store_api, store_pages
 from marketplace.app_pages import apps
+from marketplace.checks import jobs as check_jobs
 from marketplace.license_pages import licenses_pages
 from marketplace.publisher_pages import publisher
 from marketplace.review_pages import review
 from marketplace.review_report_pages import review_reports_pages
+from marketplace.stewardship_pages import stewardship_pages
 from marketplace.store_cli import store_cli
 from marketplace.store_pages import store
 from membership import api as members_api
@@ -200,6 +202,7 @@ PAGES = [
     review,
     review_reports_pages,
     licenses_pages,
+    stewardship_pages,
     offer_pages.offer_pages,
     csm_pages.csm,
 ]
@@ -253,9 +256,11 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (60, license_jobs.renew_due_licenses),
     (60, document_jobs.issue_documents),
     (300, recognition_jobs.recognise_days),
+    (60, check_jobs.check_waiting),
     (3600, operations_jobs.refresh_activity),
     (3600, operations_jobs.expire_offers),
     (86_400, operations_jobs.find_routines),
+    (86_400, check_jobs.replay_published),
     (15, clock_jobs.go_on),
 ]
 # What time brings about, in the order of one instant, where a demo's clock is moved (core/passage.py).

@@ -56,7 +56,11 @@ NAVIGATION: dict[str, list[NavItem]] = {
         NavItem("csm.revenue", _l("Revenue"), "chart"),
         NavItem("csm.list_offers", _l("Offers"), "offer"),
     ],
-    "reviewer": [NavItem("review.queue", _l("Review queue"), "check"), NavItem("review_reports.list_reports", _l("Reported reviews"), "alert")],
+    "reviewer": [
+        NavItem("review.queue", _l("Review queue"), "check"),
+        NavItem("stewardship.list_listings", _l("Listings"), "store"),
+        NavItem("review_reports.list_reports", _l("Reported reviews"), "alert"),
+    ],
     "operator": [
         NavItem("operator.list_members", _l("Members"), "team"),
         NavItem("operator.list_api_keys", _l("API keys"), "key"),

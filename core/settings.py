@@ -45,6 +45,7 @@ class Settings:
     var_dir: Path = Path("var")
     demo: bool = False
     base_url: str = "http://127.0.0.1:8000"
+    artifact_signing_key: str = ""  # base64 of an Ed25519 private key; empty: one under `var_dir`, made the first time
     consumption_order: str = "bonus_first"  # which money a charge draws on first: one of CONSUMPTION_ORDERS
     dunning_retry_days: tuple[int, ...] = (0, 1, 3, 7, 14)  # when an unpaid renewal is tried again, in days from the first attempt
     # Of documents, whose numbers run without gaps within a legal entity, kind and year.
@@ -124,6 +125,7 @@ class Settings:
             proration_unit=read(environ, "PRORATION_UNIT", one_of(PRORATION_UNITS), default=PRORATION_UNITS[0]),
             unused_service=read(environ, "UNUSED_SERVICE", one_of(UNUSED_SERVICE), default=UNUSED_SERVICE[0]),
             base_url=read(environ, "BASE_URL", http_url, default=f"http://127.0.0.1:{port}"),
+            artifact_signing_key=environ.get("ARTIFACT_SIGNING_KEY", ""),
             **{name: read(environ, name.upper(), whole(0, 10**12), default=default) for name, default in THRESHOLDS.items()},
         )
 

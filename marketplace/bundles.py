@@ -3,14 +3,16 @@
 The same folder gives the same bytes on every machine and in every year, so a bundle's sha256 names its content: names are sorted,
 time stamps and permissions are fixed, and the files are stored, not compressed (compressors differ between versions).
 
-A folder holds `listing.json` (what the store shows and sells; not part of the bundle), `manifest.json` (what the bundle declares
-about itself), the payload, `README.md`, `sample/` and `expected/`. `showcase/schema.json` describes both JSON files.
+A folder holds `listing.json` (what the store shows and sells) and `checks.json` (the signed records of its checks), which are not part of
+the bundle; `manifest.json` (what the bundle declares about itself), the payload, `README.md`, `sample/` and `expected/`.
+`showcase/schema.json` describes the listing and the manifest.
 """
 
 import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -21,7 +23,7 @@ from jsonschema import Draft202012Validator
 from core.errors import Invalid
 
 SHOWCASE = Path(__file__).parent / "showcase"
-NOT_BUNDLED = "listing.json"
+NOT_BUNDLED = ("listing.json", "checks.json")
 EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first instant a zip can name
 PLAIN_FILE = 0o100644 << 16  # a regular file, rw-r--r--, as a zip's external attributes hold it
 MADE_ON_UNIX = 3
@@ -104,7 +106,7 @@ def _payload(folder: Path) -> list[Path]:
     found = []
     for path in folder.rglob("*"):
         inside = path.relative_to(folder)
-        if any(part.startswith(".") or part == "__pycache__" for part in inside.parts) or inside.as_posix() == NOT_BUNDLED:
+        if any(part.startswith(".") or part == "__pycache__" for part in inside.parts) or inside.as_posix() in NOT_BUNDLED:
             continue
         if path.is_symlink():
             raise BundleInvalid(f"{folder.name}/{inside.as_posix()} is a link")
@@ -113,21 +115,32 @@ def _payload(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
+def named(manifest: Mapping[str, Any]) -> list[str]:
+    """The files and folders that a manifest speaks of. A service has none."""
+    entry = [manifest["entry"]] if "entry" in manifest else []
+    return entry + [case[part] for case in manifest.get("cases", []) for part in ("input", "expected")]
+
+
 def build(folder: Path) -> Bundle:
     """Make the bundle of one listing's folder.
 
     Raises `BundleInvalid` when the manifest is missing or wrong, names a file that is not there, or the folder holds a link.
     """
     manifest = _declared(folder, "manifest")
-    for named in (manifest["entry"], *(case[part] for case in manifest["cases"] for part in ("input", "expected"))):
-        if not (folder / named).exists():
-            raise BundleInvalid(f"{folder.name}/{named} is named in the manifest but missing", field="entry")
+    for name in named(manifest):
+        if not (folder / name).exists():
+            raise BundleInvalid(f"{folder.name}/{name} is named in the manifest but missing", field="entry")
+    return pack(manifest, {path.relative_to(folder).as_posix(): path.read_bytes() for path in _payload(folder)})
+
+
+def pack(manifest: dict[str, Any], files: Mapping[str, bytes]) -> Bundle:
+    """The bundle of these files: the same files give the same bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for path in _payload(folder):
-            member = zipfile.ZipInfo(path.relative_to(folder).as_posix(), EARLIEST)
+        for name in sorted(files):
+            member = zipfile.ZipInfo(name, EARLIEST)
             member.external_attr, member.create_system = PLAIN_FILE, MADE_ON_UNIX
-            archive.writestr(member, path.read_bytes())
+            archive.writestr(member, files[name])
     content = buffer.getvalue()
     return Bundle(f"{manifest['slug']}-{manifest['version']}.zip", content, hashlib.sha256(content).hexdigest(), manifest)
 

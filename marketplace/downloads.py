@@ -12,7 +12,7 @@ from sqlalchemy import select
 from core.db import db
 from core.errors import NotFound
 from core.ids import new_id
-from marketplace import licenses
+from marketplace import licenses, lifecycle
 from marketplace.listings import is_newer
 from marketplace.models import Artifact, Download, ListingVersion
 
@@ -57,10 +57,11 @@ def choose(owned: licenses.Owned, wanted: str | None = None) -> ListingVersion:
 
 
 def hand_out(member_id: uuid.UUID, license_id: uuid.UUID, *, at: datetime, user_id: uuid.UUID | None = None, version: str | None = None) -> Handout:
-    """Give a licence's holder the bundle and record the download. Raises NotFound, LicenseEnded."""
+    """Give a licence's holder the bundle and record the download. Raises NotFound, LicenseEnded, Quarantined."""
     owned = licenses.owned(member_id, license_id)
     licenses.check(owned.license, at)
     chosen = choose(owned, version)
+    lifecycle.check_usable(owned.listing, chosen)
     artifact = db.session.scalars(select(Artifact).where(Artifact.sha256 == chosen.sha256)).one()
     assert hashlib.sha256(artifact.content).hexdigest() == artifact.sha256, f"artifact {artifact.sha256} was changed"
     db.session.add(

@@ -29,6 +29,7 @@ KINDS: dict[str, Words] = {
     "spreadsheet_template": _words("表格模板", "Spreadsheet template"),
     "data_mapping": _words("数据映射", "Data mapping"),
     "usage_pack": _words("用量包", "Usage pack"),
+    "service_offering": _words("服务", "Service"),
 }
 CATEGORIES: dict[str, Words] = {
     "data_quality": _words("数据质量", "Data quality"),
@@ -107,6 +108,11 @@ def find_on_show(slug: str, ranks: Mapping[str, int] | None = None) -> Shown:
     if row is None:
         raise NotFound(_("There is no such listing in the store."))
     return Shown(row[0], row[1], compatibility(row[0], ranks))
+
+
+def replacement_of(listing: Listing) -> Listing | None:
+    """What a deprecated listing points its readers to."""
+    return db.session.get(Listing, listing.replacement_id, options=[defer(Listing.search)]) if listing.replacement_id else None
 
 
 def public_versions(listing_id: uuid.UUID) -> Sequence[ListingVersion]:

@@ -64,7 +64,10 @@ class Listing(Base):
     trial_days: Mapped[int] = mapped_column(server_default=text("0"), default=0)  # 0: no trial
     minutes_saved: Mapped[int]  # per run, the publisher's statement
     automates: Mapped[dict[str, Any]]  # {"steps": [[feature, action], …]}: the toil it replaces
-    current_version: Mapped[str | None]
+    current_version: Mapped[str | None]  # None: nothing of it can be bought now
+    is_quarantined: Mapped[bool] = mapped_column(default=False)
+    state_reason: Mapped[str | None]  # why it was deprecated or archived
+    replacement_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("listing.id"))  # what a deprecated listing points to
     search: Mapped[str | None] = mapped_column(TSVECTOR)  # weighted words and CJK bigrams, made in Python
     rating_sum: Mapped[int]
     rating_count: Mapped[int]
@@ -86,7 +89,8 @@ class ListingVersion(Base):
     __tablename__ = "listing_version"
     listing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("listing.id"), primary_key=True)
     number: Mapped[str] = mapped_column(primary_key=True)
-    state: Mapped[str]  # draft | in_review | published | yanked
+    state: Mapped[str]  # draft | scanning | in_review | published | yanked | rejected; see lifecycle.py
+    is_quarantined: Mapped[bool] = mapped_column(default=False)
     sha256: Mapped[str] = mapped_column(ForeignKey("artifact.sha256"))
     manifest: Mapped[dict[str, Any]]
     notes_zh: Mapped[str]
@@ -94,11 +98,16 @@ class ListingVersion(Base):
     yanked_reason: Mapped[str | None]
     created_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
-    review_note: Mapped[str | None]  # why a reviewer sent it back; its state is then draft again
+    review_note: Mapped[str | None]  # why it was rejected
     submitted_by: Mapped[str | None]
+    attempt: Mapped[int] = mapped_column(default=0)  # how often it was checked; the records of the last attempt hold
+    checked_at: Mapped[datetime | None]  # when all checks had passed
+    key_id: Mapped[str | None]  # of the key that signed
+    signature: Mapped[str | None]  # Ed25519 over hash and checks, in base64
     __table_args__ = (
-        CheckConstraint("state in ('draft', 'in_review', 'published', 'yanked')", name="state"),
+        CheckConstraint("state in ('draft', 'scanning', 'in_review', 'published', 'yanked', 'rejected')", name="state"),
         Index("listing_version_in_review_idx", "created_at", postgresql_where=text("state = 'in_review'")),
+        Index("listing_version_unchecked_idx", "created_at", postgresql_where=text("state in ('draft', 'scanning')")),
     )
 
 

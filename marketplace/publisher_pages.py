@@ -2,7 +2,7 @@
 
 import uuid
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from marshmallow import ValidationError
@@ -11,14 +11,17 @@ from sqlalchemy import select
 from core.access import requires
 from core.actor import Actor, actor
 from core.clock import now
-from core.db import db, transaction
-from core.errors import AppError
-from marketplace import publishers, reviews, submissions
+from core.db import SYSTEM, db, transaction
+from core.errors import AppError, NotFound
+from marketplace import lifecycle, publishers, reviews, submissions
+from marketplace.checks import jobs, records, words
 from marketplace.listings import version_key
 from marketplace.models import Listing, ListingVersion, Publisher
 from marketplace.store_schemas import AnswerForm, VersionForm
 
 publisher = Blueprint("publisher", __name__)
+publisher.add_app_template_filter(records.findings_of, "check_findings")
+publisher.context_processor(words.for_templates)
 
 
 def _publisher_id(acting: Actor) -> uuid.UUID:
@@ -51,7 +54,7 @@ def _page(slug: str, *, errors: object = None, form: dict[str, str] | None = Non
         versions = sorted(_versions(listing), key=lambda one: version_key(one.number), reverse=True)
         page = render_template(
             "publisher/listing.html", listing=listing, sold=sold, versions=versions, reviews=reviews.of_listing(listing.id), errors=errors,
-            form=form or {}, limit_mb=submissions.MAX_ZIP >> 20, promise_days=submissions.PROMISE.days,
+            form=form or {}, limit_mb=submissions.MAX_ZIP >> 20, promise_days=submissions.PROMISE.days, checks=records.of_many(versions),
         )  # fmt: skip
     return page, status
 
@@ -81,8 +84,57 @@ def submit_version(slug: str) -> ResponseReturnValue:
         if error.status == 404:
             raise
         return _page(slug, errors=error.fields, form=request.form.to_dict(), status=error.status)
-    flash(_("Version %(number)s passed the automatic checks and waits for a reviewer.", number=version.number), "success")
-    return redirect(url_for("publisher.show_listing", slug=slug))
+    jobs.enqueue(version.listing_id, version.number)
+    flash(_("Version %(number)s is handed in; its checks have begun.", number=version.number), "success")
+    return redirect(url_for("publisher.show_version", slug=slug, number=version.number))
+
+
+@publisher.get("/publisher/<slug>/versions/<number>")
+@requires("publisher")
+def show_version(slug: str, number: str) -> ResponseReturnValue:
+    """One version: its checks as they end, what they found, and every step it took."""
+    with transaction(actor()):
+        version, listing = _own_version(slug, number)
+        checks = records.of(version)
+        return render_template(
+            "publisher/version.html", version=version, listing=listing, checks=checks, history=lifecycle.history(version),
+            progress=words.progress(version.state, checks), due_at=version.created_at + submissions.PROMISE,
+        )  # fmt: skip
+
+
+@publisher.get("/publisher/<slug>/versions/<number>/progress")
+@requires("publisher")
+def show_progress(slug: str, number: str) -> ResponseReturnValue:
+    """How far the checks are, for the page that waits."""
+    with transaction(actor()):
+        version, _listing = _own_version(slug, number)
+        told = words.progress(version.state, records.of(version))
+    return jsonify(text=told.text, percent=told.percent, done=told.done)
+
+
+@publisher.post("/publisher/<slug>/versions/<number>/withdrawal")
+@requires("publisher")
+def withdraw_version(slug: str, number: str) -> ResponseReturnValue:
+    """Take back a version that is not released; its number stays used."""
+    acting = actor()
+    with transaction(acting):
+        version, listing = _own_version(slug, number)
+        key = (listing.id, version.number)
+    with transaction(SYSTEM) as session:  # a publisher may not write versions; whose it is was asked above
+        again = session.get(ListingVersion, key, with_for_update=True, populate_existing=True)
+        assert again is not None
+        lifecycle.move_version(again, "withdraw", at=now())
+    flash(_("Version %(number)s is taken back. Its number stays used.", number=number), "success")
+    return redirect(url_for("publisher.show_version", slug=slug, number=number))
+
+
+def _own_version(slug: str, number: str) -> tuple[ListingVersion, Listing]:
+    acting = actor()
+    listing = publishers.own_listing(_publisher_id(acting), slug)
+    version = db.session.get(ListingVersion, (listing.id, number))
+    if version is None:
+        raise NotFound(_("There is no such version."))
+    return version, listing
 
 
 @publisher.post("/publisher/<slug>/reviews/<uuid:member_id>/answer")

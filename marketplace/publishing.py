@@ -7,13 +7,15 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from flask_babel import gettext as _
-from sqlalchemy import cast, select, update
+from sqlalchemy import cast
 from sqlalchemy.dialects.postgresql import TSVECTOR, insert
 
 from core.db import db
 from core.errors import Conflict
 from core.ids import derived
-from marketplace import bundles
+from marketplace import bundles, lifecycle
+from marketplace.checks import records, shipped, signing
+from marketplace.lifecycle_models import SigningKey
 from marketplace.listings import CATEGORIES, KINDS
 from marketplace.models import Artifact, Listing, ListingVersion, Publisher
 
@@ -90,7 +92,7 @@ def publish(offered: bundles.ShowcaseListing, publisher: Publisher, at: datetime
     store_artifact(bundle)
     new = insert(Listing).values(
         id=listing_id, slug=offered.slug, revision=1, rating_sum=0, rating_count=0, published_at=at, updated_at=at,
-        search=cast(vector_of(offered, publisher), TSVECTOR), **terms,
+        search=cast(vector_of(offered, publisher), TSVECTOR), is_quarantined=False, **terms,
     )  # fmt: skip
     changed = db.or_(*(getattr(Listing, name).is_distinct_from(getattr(new.excluded, name)) for name in terms))
     db.session.execute(
@@ -105,33 +107,28 @@ def publish(offered: bundles.ShowcaseListing, publisher: Publisher, at: datetime
 
 
 def _release(listing_id: uuid.UUID, offered: bundles.ShowcaseListing, bundle: bundles.Bundle, at: datetime) -> None:
-    """Record the version as released; a number is never used for other content."""
-    db.session.execute(
-        insert(ListingVersion)
-        .values(
-            listing_id=listing_id, number=offered.version, state="published", sha256=bundle.sha256, manifest=bundle.manifest,
-            notes_zh=offered.release_notes_zh, notes_en=offered.release_notes_en, yanked_reason=None, created_at=at, published_at=at,
-            review_note=None, submitted_by=None,
-        )
-        .on_conflict_do_nothing()
-    )  # fmt: skip
-    kept = db.session.scalar(select(ListingVersion.sha256).where(ListingVersion.listing_id == listing_id, ListingVersion.number == offered.version))
-    if kept != bundle.sha256:
+    """Record the version as released, with the signed records of its checks; a number is never used for other content."""
+    kept = db.session.get(ListingVersion, (listing_id, offered.version))
+    if kept is not None and kept.sha256 != bundle.sha256:
         raise VersionReused(_("Version %(number)s exists already with other content; take a new number.", number=offered.version), field="version")
-
-
-def set_state(listing: Listing, state: str, at: datetime) -> None:
-    """Deprecate, archive or offer a listing again."""
-    listing.state, listing.updated_at, listing.revision = state, at, listing.revision + 1
+    if kept is not None:
+        return
+    told = shipped.read(offered.folder, bundle)
+    version = ListingVersion(
+        listing_id=listing_id, number=offered.version, state="published", sha256=bundle.sha256, manifest=bundle.manifest, attempt=1,
+        notes_zh=offered.release_notes_zh, notes_en=offered.release_notes_en, yanked_reason=None, created_at=at, published_at=at,
+        review_note=None, submitted_by=None, checked_at=at, key_id=told["key_id"], signature=told["signature"],
+    )  # fmt: skip
+    db.session.add(version)
+    lifecycle.record_version(version, "import", None, at)
+    public = {"id": told["key_id"], "public": signing.shipped_keys()[told["key_id"]], "created_at": at}
+    db.session.execute(insert(SigningKey).values(public).on_conflict_do_nothing())
+    records.add_shipped(version, [*told["checks"], {"name": "signature", "state": "passed", "detail": {"key_id": told["key_id"]}}], at)
 
 
 def yank(listing: Listing, number: str, reason: str, at: datetime) -> None:
     """Withdraw a version: no longer offered, still there for those who have it. The newest one left is offered instead."""
-    from marketplace.listings import public_versions
-
-    db.session.execute(
-        update(ListingVersion).where(ListingVersion.listing_id == listing.id, ListingVersion.number == number).values(state="yanked", yanked_reason=reason)
-    )
-    left = [version.number for version in public_versions(listing.id) if version.state == "published" and version.number != number]
-    listing.current_version = left[0] if left else None
-    listing.updated_at, listing.revision = at, listing.revision + 1
+    version = db.session.get(ListingVersion, (listing.id, number))
+    assert version is not None, "a version that exists"
+    lifecycle.move_version(version, "yank", at=at, reason=reason)
+    lifecycle.offer_newest(listing, at)

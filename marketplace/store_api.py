@@ -1,5 +1,6 @@
 """The store for machines: listings, orders, licences, artifacts."""
 
+import base64
 import uuid
 from typing import Any
 
@@ -7,16 +8,17 @@ from flask import Response
 from sqlalchemy import select
 
 from core import paging
-from core.access import MEMBERS, requires
+from core.access import MEMBERS, public, requires
 from core.actor import ROLES, actor
 from core.clock import now
 from core.db import transaction
 from core.openapi import Blueprint
 from core.schemas import PageQuery, fails, page_of
 from marketplace import downloads, listings, search
+from marketplace.lifecycle_models import SigningKey
 from marketplace.listings import Shown
 from marketplace.models import License, Listing, Order
-from marketplace.store_schemas import ArtifactQuery, LicenseOut, ListingDetailOut, ListingOut, ListingQuery, OrderListOut
+from marketplace.store_schemas import ArtifactQuery, LicenseOut, ListingDetailOut, ListingOut, ListingQuery, OrderListOut, SigningKeyOut
 from membership import entitlements
 
 blp = Blueprint("store_api", __name__, url_prefix="/api/v1", description="The store: listings, orders, licences, artifacts")
@@ -72,6 +74,16 @@ def show_listing(slug: str) -> dict[str, Any]:
             "permissions": current.manifest.get("permissions", []) if current else [],
             "versions": versions,
         }
+
+
+@blp.get("/signing-keys")
+@blp.response(200, SigningKeyOut(many=True))
+@public
+def list_signing_keys() -> list[dict[str, Any]]:
+    """Public keys of the signatures on artifacts, newest first. A signature names its key; keys stay here when a newer one signs."""
+    with transaction(actor()) as session:
+        keys = session.scalars(select(SigningKey).order_by(SigningKey.created_at.desc(), SigningKey.id)).all()
+        return [{"id": one.id, "algorithm": "Ed25519", "public_key": base64.b64encode(one.public).decode(), "created_at": one.created_at} for one in keys]
 
 
 @blp.get("/orders")

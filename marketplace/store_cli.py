@@ -1,5 +1,7 @@
 """`flask store …`: fill the store, and bring derived figures up to date."""
 
+from pathlib import Path
+
 import click
 from flask.cli import AppGroup
 from sqlalchemy import select
@@ -7,7 +9,9 @@ from sqlalchemy import select
 from core.clock import now
 from core.db import SYSTEM, transaction
 from marketplace import bundles, publishers, publishing, reviews
+from marketplace.checks import shipped, signing
 from marketplace.models import Listing, Publisher
+from marketplace.sandbox.limits import Limits
 from membership.models import LegalEntity
 
 store_cli = AppGroup("store", help="The store's listings.")
@@ -37,3 +41,22 @@ def reindex() -> None:
             listing.search = publishing.vector_of(listing, publisher)
         reviews.recount_all()
     click.echo(f"{len(rows)} listings indexed")
+
+
+@store_cli.command("check-showcase")
+@click.option("--keys", type=click.Path(path_type=Path), default=Path("var/showcase-keys"), help="Where the signing key lies; made when there is none.")
+@click.option("--rotate", is_flag=True, help="Make a new key, which signs from now on.")
+def check_showcase(keys: Path, rotate: bool) -> None:
+    """Check every showcase bundle in the sandbox and write its signed record beside it."""
+    key = signing.new_key(keys) if rotate else signing.key_in(keys)
+    shipped.publish_key(key)
+    failed = 0
+    for listing in bundles.load_showcase():
+        records = shipped.make(listing.folder, key, Limits())
+        wrong = [one for one in records if one.state != "passed"]
+        failed += bool(wrong)
+        click.echo(f"{listing.slug}: {'passed' if not wrong else ', '.join(f'{one.name} {one.state}' for one in wrong)}")
+        for finding in (finding for one in wrong for finding in one.findings):
+            click.echo(f"    {finding.where} {finding.rule}: {finding.what}")
+    if failed:
+        raise click.ClickException(f"{failed} bundles did not pass")

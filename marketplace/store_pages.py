@@ -23,6 +23,7 @@ from core.formats import local
 from core.ids import new_id
 from core.navigation import url_if
 from marketplace import contents, licenses, listings, markdown, orders, previews, pricing, reviews, search, trials
+from marketplace.checks import records, words
 from marketplace.listings import CATEGORIES, KINDS, Shown
 from marketplace.store_schemas import BuyForm, QuantityForm, SearchForm, filters_of
 from membership import catalogue, entitlements
@@ -146,6 +147,8 @@ def show_listing(slug: str) -> ResponseReturnValue:
             inside=contents.of(current.sha256) if current else None, license=license,
             reviews=reviews.of_listing(shown.listing.id, request.args.get("version")), ratings=reviews.by_version(shown.listing.id),
             about=request.args.get("version"), may_try=may_try, trial_id=new_id() if may_try else None,
+            checks=records.of(current) if current else [], check_words=words.CHECKS,
+            replacement=listings.replacement_of(shown.listing),
             mine=reviews.mine(acting.member_id, shown.listing.id) if license and acting.member_id else None, upgrade_url=_upgrade_url(shown),
         )  # fmt: skip
 

@@ -102,6 +102,24 @@ class RejectForm(_Form):
     )
 
 
+class VersionStepForm(_Form):
+    """What staff does with a version that is out, and why."""
+
+    action = fields.String(required=True, validate=validate.OneOf(["yank", "quarantine", "lift"]))
+    reason = fields.String(
+        required=True,
+        error_messages={"required": _l("Say why, in 5 to 1,000 characters.")},
+        validate=validate.Length(5, 1000, error=_l("Say why, in 5 to 1,000 characters.")),
+    )
+
+
+class ListingStepForm(VersionStepForm):
+    """What staff does with a listing, and why; `replacement` is the slug of what a deprecated one points to."""
+
+    action = fields.String(required=True, validate=validate.OneOf(["deprecate", "reinstate", "archive", "quarantine", "lift"]))
+    replacement = fields.String(load_default="", validate=validate.Length(max=60, error=_l("At most 60 characters.")))
+
+
 class ListingQuery(PageQuery):
     """Search and filters of the listing API."""
 
@@ -170,6 +188,17 @@ class VersionOut(Schema):
     notes_en = fields.String(required=True)
     yanked_reason = fields.String(required=True, allow_none=True)
     published_at = fields.DateTime(required=True, allow_none=True)
+    key_id = fields.String(required=True, allow_none=True, metadata={"description": "Of the key that signed; see `/api/v1/signing-keys`."})
+    signature = fields.String(required=True, allow_none=True, metadata={"description": "Ed25519, in base64, over the canonical JSON of hash and checks."})
+
+
+class SigningKeyOut(Schema):
+    """The public part of a key that signs artifacts."""
+
+    id = fields.String(required=True, metadata={"description": "The first 16 hex digits of the SHA-256 of the public key."})
+    algorithm = fields.String(required=True)
+    public_key = fields.String(required=True, metadata={"description": "32 bytes in base64."})
+    created_at = fields.DateTime(required=True)
 
 
 class ListingDetailOut(ListingOut):

@@ -100,6 +100,7 @@ def _settings(owner: str, redis_url: str) -> Settings:
         stripe_webhook_secret="whsec_test",
         stripe_api_base="http://127.0.0.1:9",  # nobody listens; ask for the fixture `stripe_api` where one is needed
         secret_key="only-for-tests",
+        artifact_signing_key="AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",  # nobody's
         demo=True,
         sign_in_per_minute=1000,
     )

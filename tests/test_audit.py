@@ -22,7 +22,8 @@ from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import new_id
 from marketplace import orders, review_reports, reviews
-from marketplace.models import Listing
+from marketplace.models import Listing, ListingVersion
+from marketplace.sandbox import box
 from membership import taxes
 from membership.models import ApiKey, Member
 from operations import offers
@@ -187,6 +188,18 @@ def why(_ids: Ids) -> dict[str, Any]:
     return {"id": str(new_id()), "reason_code": "customer_request"}
 
 
+def a_waiting_version(_member: Member) -> Ids:
+    """Handed in, but not yet checked again: the sweep has not been."""
+    ids = a_submission(_member)
+    with transaction(SYSTEM) as session:
+        assert session.query(ListingVersion).filter_by(number="9.0.0").one().state == "in_review"
+    return ids
+
+
+def a_listing(_member: Member) -> Ids:
+    return {"slug": FREE, "number": "1.0.0"}
+
+
 def received(_ids: Ids) -> dict[str, Any]:
     return {"received": "1,000.00", "bank_transaction": "BANK-1"}
 
@@ -256,6 +269,11 @@ ACTIONS = {
     "review.approve": Action("reviewer", "version.approved", a_submission, empty),
     "review.reject": Action("reviewer", "version.rejected", a_submission, lambda _ids: {"reason": "it is broken", "fix": "mend it please"}),
     "review_reports.decide": Action("reviewer", "review.hide", a_reported_review, lambda _ids: {"decision": "hide", "reason": "it is advertising"}),
+    "review.check_again": Action("reviewer", "version.rechecked", a_waiting_version, empty),
+    "stewardship.act_on_listing": Action(
+        "reviewer", "listing.deprecate", a_listing, lambda _ids: {"action": "deprecate", "reason": "its maker is gone", "replacement": ""}
+    ),
+    "stewardship.act_on_version": Action("reviewer", "version.quarantine", a_listing, lambda _ids: {"action": "quarantine", "reason": "it may leak data"}),
     "csm.create_offer": Action("csm", "offer.send", a_member, an_offer_form),
     "csm.create_withdrawal": Action("csm", "offer.withdraw", an_offer, empty),
     "offers_api.create_offer": Action("operator", "offer.send", a_member, an_offer_form),
@@ -287,6 +305,8 @@ def test_every_staff_route_that_changes_something_is_tried_here(app: Flask) -> N
 
 @pytest.mark.parametrize("endpoint", sorted(ACTIONS))
 def test_it_leaves_an_entry_that_names_its_maker(app: Flask, endpoint: str) -> None:
+    if endpoint == "review.approve" and box.unavailable():
+        pytest.skip(f"nothing can be approved without a sandbox: {box.unavailable()}")
     action, member = ACTIONS[endpoint], make_member(paid=100_00)
     make_entity()
     open_store(FREE)

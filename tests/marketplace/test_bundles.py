@@ -48,7 +48,7 @@ def test_bundle_holds_the_folder_without_the_listing(slug: str) -> None:
     with zipfile.ZipFile(io.BytesIO(bundles.build(root).content)) as archive:
         assert archive.testzip() is None
         names = archive.namelist()
-        assert names == sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file() and path.name != "listing.json")
+        assert names == sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file() and path.name not in bundles.NOT_BUNDLED)
         assert {info.date_time for info in archive.infolist()} == {bundles.EARLIEST}
         assert all(archive.read(name) == (root / name).read_bytes() for name in names)
     assert {"README.md", "manifest.json"} <= set(names)

@@ -15,10 +15,12 @@ from core import outbox
 from core.db import SYSTEM, db, transaction
 from core.ids import new_id
 from marketplace import store_pages
+from marketplace.checks import jobs
 from marketplace.models import Download, License, Listing, ListingVersion, Order
+from marketplace.sandbox import box
 from tests.factories import AT, make_member
-from tests.marketplace.store import CRM_ONLY, FREE, PACK, buy, open_store, repack, set_listing, subscribe
-from tests.marketplace.test_publishing import content_of
+from tests.marketplace.store import CRM_ONLY, FREE, PACK, buy, open_store, repack, set_listing, subscribe, unzip, zip_of
+from tests.marketplace.test_publishing import content_of, needs_sandbox
 from tests.sign_in import client_as
 
 PAID = "order-split-by-region"  # a partner's, with tax
@@ -283,34 +285,126 @@ def upload(client, content, notes="what is new", slug=PAID):
     return client.post(f"/publisher/{slug}/versions?lang=en", data=data, content_type="multipart/form-data")
 
 
+def check(slug, number):
+    """What the worker does with a version that was handed in."""
+    with transaction(SYSTEM) as session:
+        listing_id = session.query(Listing).filter_by(slug=slug).one().id
+    return jobs.check_version(str(listing_id), number)
+
+
+@needs_sandbox
 def test_a_version_goes_from_the_publisher_past_the_reviewer_to_the_buyer(app, publisher, member, buyer):
     license_id = buy(member, PAID)
     buyer.get(f"/apps/{license_id}/artifact")
     assert "¥530.00" in page(publisher.get("/publisher?lang=en"))
-    assert upload(publisher, repack(content_of(PAID), "5.0.0", permissions=["order:read", "invoice:read"])).status_code == 302
+    content = repack(content_of(PAID), "5.0.0", permissions=["order:read", "invoice:read"])
+    assert upload(publisher, content).location.endswith(f"/publisher/{PAID}/versions/5.0.0")
+    html = page(publisher.get(f"/publisher/{PAID}/versions/5.0.0?lang=en"))
+    assert "Waits for a worker" in html
+    assert publisher.get(f"/publisher/{PAID}/versions/5.0.0/progress").json == {"text": "Waits for a worker", "percent": 0, "done": False}
+    assert check(PAID, "5.0.0") == "in_review"
+    html = page(publisher.get(f"/publisher/{PAID}/versions/5.0.0?lang=en"))
+    assert html.count("passed") >= 10
+    assert "Log of the sample" in html
+    assert publisher.get(f"/publisher/{PAID}/versions/5.0.0/progress").json["done"]
     assert "In review" in page(publisher.get(f"/publisher/{PAID}?lang=en"))
     reviewer = client_as(app, "reviewer")
-    assert "5.0.0" in page(reviewer.get("/review?lang=en"))
+    html = page(reviewer.get("/review?lang=en"))
+    assert "more permissions" in html
+    assert "10 of 10" in html
     html = page(reviewer.get(f"/review/{PAID}/5.0.0?lang=en"))
     assert "Reads invoices" in html
-    assert "no sandbox yet" in html
-    assert reviewer.get(f"/review/{PAID}/5.0.0/bundle").data == repack(content_of(PAID), "5.0.0", permissions=["order:read", "invoice:read"])
+    assert html.index("Reads invoices") < html.index("<code>version</code>") < html.index("Replay: expected and actual")
+    assert unzip(reviewer.get(f"/review/{PAID}/5.0.0/bundle").data) == unzip(content)
     assert reviewer.post(f"/review/{PAID}/5.0.0/approval").status_code == 302
     assert "The queue is empty" in page(reviewer.get("/review?lang=en"))
     assert reviewer.post(f"/review/{PAID}/5.0.0/approval").status_code == 409
     assert "Updates available: 1" in page(buyer.get("/apps?lang=en"))
     assert "Update to 5.0.0" in page(buyer.get(f"/apps/{license_id}?lang=en"))
+    assert "10 of 10" in page(buyer.get(f"/store/{PAID}?lang=en"))
+
+
+@needs_sandbox
+def test_a_routine_update_needs_no_person_and_the_queue_says_so(app, publisher):
+    upload(publisher, repack(content_of(PAID), "5.0.0"))
+    assert check(PAID, "5.0.0") == "published"
+    assert "Released without a person" in page(client_as(app, "reviewer").get("/review?lang=en"))
+    assert "On sale" in page(publisher.get(f"/publisher/{PAID}?lang=en"))
+
+
+@needs_sandbox
+def test_a_bad_task_comes_back_with_file_line_and_fix(publisher):
+    files = unzip(content_of(PAID))
+    upload(publisher, repack(zip_of({**files, "task.robot": files["task.robot"] + b"\nMore\n    Evaluate    1\n"}), "5.0.0"))
+    assert check(PAID, "5.0.0") == "rejected"
+    html = page(publisher.get(f"/publisher/{PAID}/versions/5.0.0?lang=en"))
+    line = (files["task.robot"] + b"\nMore\n    Evaluate").count(b"\n") + 1
+    for text in (f"task.robot:{line}", "This keyword is not allowed: Evaluate", "Fix: It runs Python", "take the next version number"):
+        assert text in html
+    assert "not reached" in html
+    again = repack(content_of(PAID), "5.0.0")
+    assert "Numbers are never used twice" in page(upload(publisher, again), 409)
+
+
+def test_without_a_sandbox_nothing_can_be_approved(app, publisher, monkeypatch):
+    upload(publisher, repack(content_of(PAID), "5.0.0"))
+    monkeypatch.setattr(box, "unavailable", lambda: "the program bwrap is not installed")
+    assert check(PAID, "5.0.0") == "in_review"
+    reviewer = client_as(app, "reviewer")
+    assert "There is no sandbox on this machine" in page(reviewer.get("/review?lang=en"))
+    html = page(reviewer.get(f"/review/{PAID}/5.0.0?lang=en"))
+    assert "It cannot be approved now" in html
+    assert "bwrap is not installed" in html
+    assert "disabled" in html
+    assert "bwrap is not installed" in page(reviewer.post(f"/review/{PAID}/5.0.0/approval?lang=en"), 409)
+    monkeypatch.undo()
+    if box.unavailable() is None:
+        assert jobs.check_waiting() == 1, "the sweep takes it up again where there is one"
+        assert check(PAID, "5.0.0") == "published"
 
 
 def test_a_rejection_says_what_file_and_fix(app, publisher):
-    upload(publisher, repack(content_of(PAID), "5.0.0"))
+    upload(publisher, repack(content_of(PAID), "5.0.0", permissions=["order:read", "invoice:read"]))
+    check(PAID, "5.0.0")
     reviewer = client_as(app, "reviewer")
     assert "Say how to mend it" in page(reviewer.post(f"/review/{PAID}/5.0.0/rejection?lang=en", data={"reason": "wrong totals"}), 422)
     form = {"reason": "wrong totals", "file": "task.robot:12", "fix": "round each line"}
     assert reviewer.post(f"/review/{PAID}/5.0.0/rejection?lang=en", data=form).status_code == 302
     html = page(publisher.get(f"/publisher/{PAID}?lang=en"))
-    for text in ("Sent back", *form.values()):
+    for text in ("Rejected", *form.values()):
         assert text in html
+
+
+def test_a_publisher_takes_a_version_back(publisher):
+    upload(publisher, repack(content_of(PAID), "5.0.0"))
+    assert publisher.post(f"/publisher/{PAID}/versions/5.0.0/withdrawal").status_code == 302
+    assert "Taken back by the publisher" in page(publisher.get(f"/publisher/{PAID}/versions/5.0.0?lang=en"))
+    assert publisher.post(f"/publisher/{PAID}/versions/5.0.0/withdrawal").status_code == 409
+    assert publisher.get(f"/publisher/{PAID}/versions/9.9.9").status_code == 404
+    assert check(PAID, "5.0.0") is None
+
+
+def test_staff_stops_one_release_or_a_whole_listing(app, publisher, member, buyer):
+    license_id = buy(member, PAID)
+    reviewer = client_as(app, "reviewer")
+    assert PAID in reviewer.get("/review/listings").text
+    steps = f"/review/listings/{PAID}/versions/1.0.0/steps?lang=en"
+    assert "Say why" in page(reviewer.post(steps, data={"action": "quarantine", "reason": ""}), 422)
+    assert reviewer.post(steps, data={"action": "quarantine", "reason": "it may leak data"}).status_code == 302
+    assert buyer.get(f"/store/{PAID}").status_code == 404
+    assert "in quarantine" in page(buyer.get(f"/apps/{license_id}/artifact?lang=en"), 403)
+    assert reviewer.post(steps, data={"action": "quarantine", "reason": "it may leak data"}).status_code == 409
+    assert "may leak data" in page(publisher.get(f"/publisher/{PAID}/versions/1.0.0?lang=en"))
+    assert reviewer.post(steps, data={"action": "lift", "reason": "a false alarm"}).status_code == 302
+    assert buyer.get(f"/apps/{license_id}/artifact").status_code == 200
+    whole = f"/review/listings/{PAID}/steps?lang=en"
+    assert "on sale" in page(reviewer.post(whole, data={"action": "deprecate", "reason": "an old thing", "replacement": "nothing-here"}), 422)
+    assert reviewer.post(whole, data={"action": "deprecate", "reason": "an old thing", "replacement": FREE}).status_code == 302
+    assert FREE in page(buyer.get(f"/store/{PAID}?lang=en"))
+    assert buyer.get(f"/apps/{license_id}/artifact").status_code == 200
+    assert reviewer.post(whole, data={"action": "quarantine", "reason": "it may leak data"}).status_code == 302
+    assert buyer.get(f"/apps/{license_id}/artifact").status_code == 403
+    assert buyer.get(f"/apps/{license_id}").status_code == 200, "the page stays, and says why"
 
 
 def test_a_bad_upload_is_told_why_and_keeps_the_words(publisher):

@@ -80,7 +80,7 @@ def run(options: dict[str, Any], _tell: Any) -> dict[str, Any]:
     model = get_model(source)
     policy.own = {normal(node.name) for section in model.sections for node in section.body if type(node).__name__ == "Keyword"}
     policy.visit(model)
-    return {"findings": policy.found[:100], "tasks": policy.tasks, "variables": policy.variables}
+    return {"findings": policy.found[:100], "tasks": policy.tasks, "variables": policy.variables, "libraries": sorted(policy.libraries)}
 
 
 def _finding(file: str, line: int | None, rule: str, what: str) -> dict[str, Any]:
@@ -96,12 +96,14 @@ class Policy(ModelVisitor):  # type: ignore[misc]
         self.found: list[dict[str, Any]] = []
         self.tasks: list[str] = []
         self.variables: dict[str, str] = {}
+        self.libraries: set[str] = set()
 
     def _find(self, node: Any, rule: str, what: str) -> None:
         self.found.append(_finding(self.entry, node.lineno, rule, what))
 
     def visit_LibraryImport(self, node: Any) -> None:
         """The safe libraries, under their own names."""
+        self.libraries.add(node.name or "")
         if node.name not in LIBRARIES or node.args or node.alias:
             self._find(node, "robot_library", " ".join([node.name or "", *node.args]))
         self.visit_Statement(node)

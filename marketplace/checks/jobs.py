@@ -1,0 +1,148 @@
+"""Checking in the background: one job a version, each check visible as soon as it ends. The database is the truth; a sweep finds what was lost."""
+
+import uuid
+from datetime import timedelta
+
+import redis
+from flask import current_app
+from sqlalchemy import select
+
+from core import audit, jobs
+from core.clock import now
+from core.db import SYSTEM, db, transaction
+from core.settings import Settings
+from marketplace import approvals, lifecycle
+from marketplace.checks import pipeline, records
+from marketplace.checks.findings import Finding
+from marketplace.lifecycle_models import VersionCheck, VersionTransition
+from marketplace.models import Artifact, Listing, ListingVersion
+from marketplace.sandbox import box
+from marketplace.sandbox.limits import Limits
+
+TIMEOUT_S = 900
+LOST_AFTER = timedelta(minutes=20)  # longer than any job may take
+PICKED_UP_AFTER = timedelta(seconds=20)
+
+
+def enqueue(listing_id: uuid.UUID, number: str) -> None:
+    """Leave a version to a worker. Call it after the commit. A queue that is away costs a minute: the sweep finds the version."""
+    try:
+        jobs.enqueue(check_version, str(listing_id), number, timeout_s=TIMEOUT_S, key=f"check-{listing_id}-{number.replace('.', '_')}")
+    except redis.RedisError as error:
+        current_app.logger.warning("version %s of %s waits for the sweep: %r", number, listing_id, error)
+
+
+def check_version(listing_id: str, number: str) -> str | None:
+    """Check one version from its upload to the queue, to the shop or back. Returns its state; None where there was nothing to do."""
+    settings: Settings = current_app.extensions["settings"]
+    key = (uuid.UUID(listing_id), number)
+    with transaction(SYSTEM) as session:
+        version = session.get(ListingVersion, key, with_for_update=True)
+        if version is None or version.state not in ("draft", "in_review"):
+            return None
+        listing = session.get(Listing, version.listing_id)
+        artifact = session.get(Artifact, version.sha256)
+        assert listing is not None
+        assert artifact is not None
+        lifecycle.move_version(version, "scan", at=now())
+        attempt = records.begin(version, listing.kind)
+        content, kind = artifact.content, listing.kind
+
+    def on_record(record: pipeline.Record) -> None:
+        with transaction(SYSTEM):
+            records.write(*key, attempt, record)
+
+    check = pipeline.Check(content, kind, Limits.of(settings), on_record)
+    done = check.run()
+    with transaction(SYSTEM) as session:
+        version = session.get(ListingVersion, key, with_for_update=True)
+        assert version is not None
+        if version.state != "scanning" or version.attempt != attempt:
+            return None  # somebody took it for lost and began again
+        listing = session.get(Listing, version.listing_id)
+        assert listing is not None
+        _conclude(listing, version, done, settings)
+        return version.state
+
+
+def _conclude(listing: Listing, version: ListingVersion, done: list[pipeline.Record], settings: Settings) -> None:
+    """From the records to the version's next state."""
+    at = now()
+    signature = pipeline.Record("signature", pipeline.NOT_REACHED)
+    failed = next((one for one in done if one.state == pipeline.FAILED), None)
+    refused = next((one for one in done if one.state == pipeline.REFUSED), None)
+    if failed:
+        records.write(version.listing_id, version.number, version.attempt, signature)
+        first = failed.findings[0]
+        reason = f"{failed.name}: {first.where} {first.rule}".strip()
+        lifecycle.move_version(version, "fail", at=at, reason=reason)
+        audit.record("version.failed", f"{listing.slug} {version.number}", at=at, after={"check": failed.name}, reason=reason)
+        return
+    if refused:
+        signature.state, signature.findings = pipeline.REFUSED, refused.findings
+    else:
+        records.sign(version, listing.slug, [{"name": one.name, "state": one.state} for one in done], settings, at)
+        signature.state, signature.started_at, signature.finished_at, signature.detail = pipeline.PASSED, at, at, {"key_id": version.key_id}
+    records.write(version.listing_id, version.number, version.attempt, signature)
+    lifecycle.move_version(version, "pass", at=at)
+    if not refused:
+        approvals.approve_if_routine(listing, version, at=at)
+
+
+def check_waiting() -> int:
+    """Every minute: put in line what no job has taken, what a worker has lost, and what waited for a sandbox. Returns how many."""
+    at, waiting = now(), []
+    with transaction(SYSTEM) as session:
+        begun = select(VersionTransition.at).where(
+            VersionTransition.listing_id == ListingVersion.listing_id, VersionTransition.number == ListingVersion.number
+        )  # fmt: skip
+        last = begun.order_by(VersionTransition.at.desc()).limit(1).scalar_subquery()
+        for version, since in session.execute(select(ListingVersion, last).where(ListingVersion.state.in_(("draft", "scanning")))).all():
+            if version.state == "scanning" and since is not None and at - since > LOST_AFTER:
+                lifecycle.move_version(version, "lose", at=at)
+            if version.state == "draft" and (since is None or at - since > PICKED_UP_AFTER):
+                waiting.append((version.listing_id, version.number))
+        if box.unavailable() is None:
+            waiting += _refused()
+    for listing_id, number in waiting:
+        enqueue(listing_id, number)
+    return len(waiting)
+
+
+def _refused() -> list[tuple[uuid.UUID, str]]:
+    """Versions in review whose last attempt had no sandbox."""
+    rows = db.session.execute(
+        select(ListingVersion.listing_id, ListingVersion.number)
+        .join(VersionCheck, (VersionCheck.listing_id == ListingVersion.listing_id) & (VersionCheck.number == ListingVersion.number))
+        .where(ListingVersion.state == "in_review", VersionCheck.attempt == ListingVersion.attempt, VersionCheck.state == pipeline.REFUSED)
+        .distinct()
+    )  # fmt: skip
+    return [(row[0], row[1]) for row in rows]
+
+
+def replay_published(limit: int = 200) -> dict[str, list[Finding]]:
+    """Daily: check everything on sale again, as it lies in the database. What no longer passes is named by slug, kept as a record and told to reviewers.
+
+    Records of an earlier attempt and the signature stay: a version does not lose them because a library changed, but somebody must look.
+    """
+    settings: Settings = current_app.extensions["settings"]
+    if box.unavailable() is not None:
+        return {}
+    with transaction(SYSTEM) as session:
+        rows = session.execute(
+            select(Listing.slug, Listing.kind, Artifact.content, ListingVersion.listing_id, ListingVersion.number)
+            .join(ListingVersion, (ListingVersion.listing_id == Listing.id) & (ListingVersion.number == Listing.current_version))
+            .join(Artifact, Artifact.sha256 == ListingVersion.sha256)
+            .where(Listing.state == "published")
+            .order_by(Listing.slug)
+            .limit(limit)
+        ).all()
+    broken = {}
+    for slug, kind, content, listing_id, number in rows:
+        done = pipeline.Check(content, kind, Limits.of(settings)).run()
+        findings = [finding for record in done for finding in record.findings]
+        with transaction(SYSTEM):
+            approvals.remember_replay(listing_id, number, findings, at=now())
+        if findings:
+            broken[slug] = findings
+    return broken
