@@ -1,6 +1,6 @@
 """Listings and versions move by recorded steps; each check of a version leaves a record; artifacts are signed
 
-Revision: 0300, after 0330
+Revision: 0300, after 0222
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0300"
-down_revision = "0330"
+down_revision = "0222"
 branch_labels = None
 depends_on = None
 
