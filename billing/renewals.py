@@ -99,6 +99,12 @@ def batch_size() -> int:
     return settings.renewal_batch
 
 
+def lanes() -> int:
+    """How many batches of one run may be under way at the same time."""
+    settings: Settings = current_app.extensions["settings"]
+    return max(1, settings.renewal_lanes)
+
+
 def charge_id(subscription_id: uuid.UUID, term: int) -> uuid.UUID:
     """The id of the charge for a term: the same for every attempt, and the same that SQL makes."""
     return named("renewal", subscription_id, term)

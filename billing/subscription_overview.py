@@ -2,12 +2,15 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from sqlalchemy import text
 
 from billing import subscription_values
 from billing.models import SubscriptionCharge
 from billing.purses import Draw, Purse
+from core.db import db
 from core.money import tax_included
 from membership import catalogue, contracts, motions, subscriptions
 from membership.models import Edition, ProductLine, Subscription
@@ -117,7 +120,7 @@ def of_member(member_id: uuid.UUID, grace: timedelta, *, at: datetime) -> Overvi
     rows = subscriptions.list_all(member_id)
     lines = {line.code: line for line in catalogue.product_lines()}
     editions, taken = catalogue.all_editions(), subscriptions.seats_taken(member_id)
-    coming, owed = subscriptions.next_terms(rows), subscription_values.owed(member_id)
+    coming, owed = _next_terms(member_id, rows), subscription_values.owed(member_id)
     values, purse = subscription_values.contract_value(list(rows)), Purse.of(member_id, seller.currency, at=at)
     available = purse.available_minor
     shown = []
@@ -134,6 +137,18 @@ def of_member(member_id: uuid.UUID, grace: timedelta, *, at: datetime) -> Overvi
     used = {item.line.code for item in running}
     free = [line for code, line in lines.items() if code not in used]
     return Overview(seller.currency, available, running, [item for item in shown if not item.is_running], free)
+
+
+_PRICES = text(
+    "select n.id, n.price_minor from next_terms(array("
+    "select s from subscription s where s.member_id = :member and s.state in ('trialing', 'active', 'past_due') and s.period <> 'once')) n"
+)
+
+
+def _next_terms(member_id: uuid.UUID, rows: Sequence[Subscription]) -> dict[uuid.UUID, subscriptions.NextTerm]:
+    """What comes next, at the price that the renewal run will charge: an increase that was not announced in time does not hold."""
+    charged = {row.id: row.price_minor for row in db.session.execute(_PRICES, {"member": member_id})}
+    return {one: replace(following, price_minor=charged.get(one, following.price_minor)) for one, following in subscriptions.next_terms(rows).items()}
 
 
 def _covered(item: Shown, purse: Purse, tax_rate_bp: int, at: datetime) -> Shown:

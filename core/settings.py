@@ -73,6 +73,7 @@ class Settings:
     auto_top_up_retry_minutes: int = 60  # and after one that failed
     auto_top_up_max_failures: int = 3  # in a row: then it stops, until an owner switches it on again
     renewal_batch: int = 10_000  # subscriptions a transaction
+    renewal_lanes: int = 2  # transactions of a renewal run under way at the same time
     dunning_suspend_days: int = 7  # unpaid for longer: what it entitles to is off; data is kept
     past_due_grace_days: int = 14  # unpaid for longer: the subscription ends
     win_back_days: int = 7  # after such an end: the member is asked to come back

@@ -4,12 +4,12 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from flask import Flask
+from flask import Flask, current_app
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from billing import dunning, renewal_dry_run, renewal_jobs, renewals
+from billing import dunning, renewal_dry_run, renewal_jobs, renewals, subscription_overview
 from billing.dunning import Plan
 from core.db import SYSTEM, transaction
 from core.settings import SettingsError, days
@@ -17,6 +17,7 @@ from membership import entitlements, notices
 from membership.models import Member, ProductLine
 from tests.billing import subscription_world as world
 from tests.billing.books import assert_books_hold
+from tests.sign_in import client_as
 
 AT, END = world.AT, datetime(2026, 7, 14, 16, tzinfo=UTC)
 PLAN = Plan((0, 1, 3, 7, 14), 7, 14)
@@ -166,3 +167,18 @@ def test_any_plan_ends_and_never_tries_twice_at_once(app: Flask, retry: list[int
         assert world.now_of(subscription).state == "ended"
     finally:
         app.extensions["settings"] = before
+
+
+def test_the_member_sees_the_price_that_will_be_charged_and_its_suspension(member: Member) -> None:
+    subscription = world.subscribe(member)
+    world.reprice("crm", AT + timedelta(days=1), factor=2)
+    with transaction(world.owner_of(member)):
+        shown = subscription_overview.of_member(member.id, timedelta(days=14), at=AT + timedelta(days=2))
+    assert shown.running[0].next.price_minor == 300_00  # nobody was told of the increase, so it does not hold
+    for day in (0, 1, 3, 7):
+        world.renew_all(END + timedelta(days=day))
+    client = client_as(current_app, "owner", member)  # type: ignore[arg-type]
+    client.environ_base["HTTP_ACCEPT_LANGUAGE"] = "en"
+    page = client.get("/subscriptions").get_data(as_text=True)
+    assert "Suspended since 2026-07-22" in page
+    assert world.now_of(subscription).suspended_at == END + timedelta(days=7)

@@ -212,6 +212,7 @@ def test_a_run_that_dies_midway_has_done_whole_batches_and_the_next_one_does_the
     monkeypatch.setattr(clock, "now", lambda: END)
     monkeypatch.setattr(renewal_jobs, "now", lambda: END)
     monkeypatch.setattr(renewals, "batch_size", lambda: 4)
+    monkeypatch.setattr(renewals, "lanes", lambda: 1)
     renew, calls = renewals.renew_due, []
 
     def dies(*args: Any, **more: Any) -> renewals.RunResult:
