@@ -3,6 +3,7 @@
 import hashlib
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -36,6 +37,7 @@ class GrantModel:
     granted_at: datetime
     expires_at: datetime
     lot: LotModel | None
+    held: int = 0
 
     @property
     def order(self) -> tuple[object, ...]:
@@ -43,10 +45,22 @@ class GrantModel:
 
 
 @dataclass
+class HoldModel:
+    """Money reserved: by place of the grant among the wallet's grants."""
+
+    draws: Counter[int]
+    bonus_limit: int
+    expires_at: datetime
+    is_open: bool = True
+
+
+@dataclass
 class WalletModel:
     """One member's book. `first` remembers the hash and the balance of every id that was written."""
 
     accounts: Counter[A] = field(default_factory=Counter)
+    credit_limit: int = 0
+    holds: dict[uuid.UUID, HoldModel] = field(default_factory=dict)
     grants: list[GrantModel] = field(default_factory=list)
     first: dict[uuid.UUID, tuple[bytes, int]] = field(default_factory=dict)
     transactions: int = 0
@@ -54,6 +68,14 @@ class WalletModel:
     @property
     def balance(self) -> int:
         return self.accounts[A.WALLET_PAID] + self.accounts[A.WALLET_BONUS]
+
+    @property
+    def free(self) -> int:
+        return sum(grant.remaining - grant.held for grant in self.grants)
+
+    @property
+    def owed(self) -> int:
+        return -self.accounts[A.MEMBER_RECEIVABLE]
 
     def move(self, source: A, target: A, amount: int) -> None:
         self.accounts[source] -= amount
@@ -74,6 +96,9 @@ class WalletModel:
         if status := self.known(id, request_hash):
             return status
         self.expire(at)
+        settled = min(paid, self.owed)  # debts first: they never become a grant
+        self.move(source, A.MEMBER_RECEIVABLE, settled)
+        paid -= settled
         lot = LotModel(paid + bonus, bonus) if bonus and bonus_source is A.BONUS_DISCOUNT else None
         if paid:
             self.grants.append(GrantModel(id, "paid", paid, priority, at, NEVER, lot))
@@ -85,28 +110,63 @@ class WalletModel:
         self.write(id, request_hash)
         return "new"
 
-    def charge(self, id: uuid.UUID, request_hash: bytes, parts: list[Part], at: datetime) -> tuple[str, int]:
+    def charge(
+        self, id: uuid.UUID, request_hash: bytes, parts: list[Part], at: datetime, order: str = "bonus_first", hold_id: uuid.UUID | None = None
+    ) -> tuple[str, int]:
         """Status and what is missing; expiry that was due stays done even when the money does not suffice."""
         if status := self.known(id, request_hash):
             return status, 0
         self.expire(at)
-        drawn = Counter[tuple[int, int]]()  # (grant's place, part's place): fen
+        hold = self.holds.get(hold_id) if hold_id else None
+        if hold_id and (hold is None or not hold.is_open):
+            return "hold_closed", 0
+        places = sorted(range(len(self.grants)), key=lambda place: self.grants[place].order)
+        if hold:
+            usable = {place: hold.draws[place] for place in places if hold.draws[place]}
+        else:
+            usable = {place: g.remaining - g.held for place in places if (g := self.grants[place]).remaining > g.held and g.expires_at > at}
+        total = sum(part[1] for part in parts)
+        credit = 0 if hold else max(0, self.credit_limit - self.owed)
+        bonus_fen, on_credit = self.choose(usable, parts, "bonus_first" if hold else order)
+        if on_credit > credit:
+            return "hold_exceeded" if hold else "insufficient_funds", on_credit - credit
         due, by_bonus = [part[1] for part in parts], [part[2] for part in parts]
-        usable = [grant for grant in sorted(self.grants, key=lambda g: g.order) if grant.remaining and grant.expires_at > at]
-        for g, grant in enumerate(usable):
-            for _fen in range(grant.remaining):
-                part = next((p for p, left in enumerate(due) if left and (grant.kind == "paid" or by_bonus[p])), None)
-                if part is None:
-                    break
-                due[part] -= 1
-                by_bonus[part] -= grant.kind == "bonus"
-                drawn[g, part] += 1
-        if sum(due):
-            return "insufficient_funds", sum(due)
+        drawn = Counter[tuple[int | None, int]]()  # (grant's place or none for credit, part's place): fen
+        wallet = [(place, kind) for kind, fen in (("bonus", bonus_fen), ("paid", total - bonus_fen - on_credit)) for place in self.fens(usable, kind, fen)]
+        for place, kind in [*wallet, *[(None, "credit")] * on_credit]:
+            part = next(p for p, left in enumerate(due) if left and (kind != "bonus" or by_bonus[p]))
+            due[part] -= 1
+            by_bonus[part] -= kind == "bonus"
+            drawn[place, part] += 1
+        return self.post_charge(id, request_hash, parts, drawn, hold)
+
+    def choose(self, usable: dict[int, int], parts: list[Part], order: str) -> tuple[int, int]:
+        """How many fen bonus pays and how many nobody can: of all that is possible the first choice of that order, tried one by one."""
+        bonus, paid = (sum(fen for place, fen in usable.items() if self.grants[place].kind == kind) for kind in ("bonus", "paid"))
+        total, capable = sum(part[1] for part in parts), sum(min(part[1], part[2]) for part in parts)
+        share = Fraction(total * bonus, bonus + paid) if bonus else Fraction(0)
+        wish: dict[str, Callable[[int], object]] = {
+            "bonus_first": lambda fen: -fen, "paid_first": lambda fen: fen, "proportional": lambda fen: (abs(fen - share), -fen),
+        }  # fmt: skip
+        best = min(range(min(bonus, capable) + 1), key=lambda fen: (max(0, total - fen - paid), wish[order](fen)))
+        return best, max(0, total - best - paid)
+
+    def fens(self, usable: dict[int, int], kind: str, count: int) -> list[int]:
+        """The grant of each fen, in the order of consumption."""
+        return [place for place, fen in usable.items() if self.grants[place].kind == kind for _fen in range(fen)][:count]
+
+    def post_charge(self, id: uuid.UUID, request_hash: bytes, parts: list[Part], drawn: Counter[tuple[int | None, int]], hold: HoldModel | None) -> tuple[str, int]:
         touched: list[LotModel] = []
-        for (g, part), amount in drawn.items():
-            grant = usable[g]
+        for (place, part), amount in drawn.items():
+            if place is None:
+                self.move(A.MEMBER_RECEIVABLE, parts[part][0], amount)
+                continue
+            grant = self.grants[place]
             grant.remaining -= amount
+            if hold:
+                hold.draws[place] -= amount
+                grant.held -= amount
+                hold.is_open = any(hold.draws.values())
             self.move(WALLET[grant.kind], parts[part][0], amount)
             if grant.lot:
                 grant.lot.spent += amount
@@ -117,6 +177,25 @@ class WalletModel:
             self.earn_back(lot, own)
         self.write(id, request_hash)
         return "new", 0
+
+    def hold(self, id: uuid.UUID, amount: int, bonus_limit: int, expires_at: datetime, at: datetime, order: str) -> int:
+        """What is missing to reserve this much; 0: it is reserved."""
+        self.expire(at)
+        places = sorted(range(len(self.grants)), key=lambda place: self.grants[place].order)
+        usable = {place: g.remaining - g.held for place in places if (g := self.grants[place]).remaining > g.held and g.expires_at > at}
+        bonus_fen, missing = self.choose(usable, [(A.SERVICE_REVENUE, amount, bonus_limit)], order)
+        if not missing:
+            draws = Counter(self.fens(usable, "bonus", bonus_fen) + self.fens(usable, "paid", amount - bonus_fen))
+            self.holds[id] = HoldModel(draws, bonus_limit, expires_at)
+            for place, fen in draws.items():
+                self.grants[place].held += fen
+        return missing
+
+    def release(self, hold: HoldModel) -> None:
+        for place, fen in hold.draws.items():
+            self.grants[place].held -= fen
+        hold.draws.clear()
+        hold.is_open = False
 
     def earn_back(self, lot: LotModel, own: A | None) -> None:
         """Revenue of a lot is what was paid for it: its discount comes back in proportion to what is spent of its face."""
@@ -131,15 +210,20 @@ class WalletModel:
             self.move(A.BONUS_DISCOUNT, A.BREAKAGE_REVENUE, lot.earned + lot.expired - lot.discount)
 
     def expire(self, at: datetime) -> int:
-        due = [grant for grant in self.grants if grant.remaining and grant.expires_at <= at]
+        """Holds that have ended give their money back first; what is still held then does not expire."""
+        ended = [hold for hold in self.holds.values() if hold.is_open and hold.expires_at <= at]
+        for hold in ended:
+            self.release(hold)
+        due = [grant for grant in self.grants if grant.remaining > grant.held and grant.expires_at <= at]
         for grant in due:
-            self.move(A.WALLET_BONUS, A.BONUS_DISCOUNT if grant.lot else A.GOODWILL, grant.remaining)
+            amount = grant.remaining - grant.held
+            self.move(A.WALLET_BONUS, A.BONUS_DISCOUNT if grant.lot else A.GOODWILL, amount)
             if grant.lot:
-                grant.lot.expired += grant.remaining
+                grant.lot.expired += amount
                 self.settle(grant.lot)
-            grant.remaining = 0
+            grant.remaining = grant.held
             self.transactions += 1
-        return len(due)
+        return len(due) + len(ended)
 
     def post(self, id: uuid.UUID, request_hash: bytes, moves: list[tuple[A, A, int]]) -> bool:
         if id in self.first:
