@@ -96,6 +96,11 @@ class Balance:
         """Balance less what is held; a credit limit is not money."""
         return self.paid_minor + self.bonus_minor - self.held_minor
 
+    @property
+    def credit_minor(self) -> int:
+        """What may still be bought on the member's account."""
+        return max(0, self.credit_limit_minor - self.receivable_minor)
+
 
 @dataclass(frozen=True, slots=True)
 class Credit:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from billing import wallets
+from billing.consumption import bonus_part
 from billing.models import Grant
 from marketplace.pricing import Quote
 
@@ -25,6 +27,7 @@ class Preview:
     draws: list[Draw]
     missing_minor: int
     unusable_bonus_minor: int
+    credit_minor: int = 0  # of the price, what goes on the member's account
 
     @property
     def after_minor(self) -> int:
@@ -36,18 +39,18 @@ class Preview:
         return sum(draw.amount_minor for draw in self.draws if draw.kind == kind)
 
 
-def of(quote: Quote, grants: Sequence[Grant]) -> Preview:
-    """Lay the price on the open grants in the order they are spent (the order of `charge_one` in the ledger's functions)."""
-    due, by_bonus = quote.total_minor, quote.bonus_limit_minor
-    draws: list[Draw] = []
-    for grant in grants:
-        free = grant.remaining_minor - grant.held_minor
-        take = min(free, due, by_bonus) if grant.kind == "bonus" else min(free, due)
-        if take <= 0:
-            continue
-        due -= take
-        by_bonus -= take if grant.kind == "bonus" else 0
-        draws.append(Draw(grant.kind, take, grant.expires_at))
+def of(quote: Quote, grants: Sequence[Grant], credit_minor: int = 0) -> Preview:
+    """Lay the price on the open grants in the order of consumption, and what is missing then on a credit limit of which so much is left."""
     available = sum(grant.remaining_minor - grant.held_minor for grant in grants)
     bonus = sum(grant.remaining_minor - grant.held_minor for grant in grants if grant.kind == "bonus")
-    return Preview(available, draws, due, max(0, min(bonus, quote.total_minor) - quote.bonus_limit_minor))
+    total = quote.total_minor
+    by_bonus = bonus_part(wallets.consumption_order(), total, quote.bonus_limit_minor, bonus, available - bonus)
+    left = {"bonus": by_bonus, "paid": total - by_bonus}
+    draws: list[Draw] = []
+    for grant in grants:
+        take = min(grant.remaining_minor - grant.held_minor, left[grant.kind])
+        if take > 0:
+            left[grant.kind] -= take
+            draws.append(Draw(grant.kind, take, grant.expires_at))
+    on_credit = min(credit_minor, left["paid"])
+    return Preview(available, draws, left["paid"] - on_credit, max(0, min(bonus, total) - quote.bonus_limit_minor), on_credit)

@@ -218,7 +218,7 @@ def _confirmation(
             return redirect(url_for("apps.show_app", license_id=license_id))
         quote = pricing.quote(acting.member, terms, quantity, at=at)
         balance = wallets.balance(acting.member, terms.currency, at=at)
-        preview = previews.of(quote, wallets.open_grants(acting.member, terms.currency, at=at))
+        preview = previews.of(quote, wallets.open_grants(acting.member, terms.currency, at=at), balance.credit_minor)
         current = next(one for one in listings.public_versions(terms.id) if one.number == terms.version)
         page = render_template(
             "storefront/buy.html", listing=shown.listing, publisher=shown.publisher, terms=terms, quote=quote, preview=preview, balance=balance,

@@ -155,7 +155,9 @@ class WalletModel:
         """The grant of each fen, in the order of consumption."""
         return [place for place, fen in usable.items() if self.grants[place].kind == kind for _fen in range(fen)][:count]
 
-    def post_charge(self, id: uuid.UUID, request_hash: bytes, parts: list[Part], drawn: Counter[tuple[int | None, int]], hold: HoldModel | None) -> tuple[str, int]:
+    def post_charge(
+        self, id: uuid.UUID, request_hash: bytes, parts: list[Part], drawn: Counter[tuple[int | None, int]], hold: HoldModel | None
+    ) -> tuple[str, int]:
         touched: list[LotModel] = []
         for (place, part), amount in drawn.items():
             if place is None:

@@ -116,7 +116,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(charges=st.lists(st.tuples(WHO, parts(), st.integers(0, 30)), min_size=2, max_size=6), again=st.booleans(), apart=st.integers(0, 30))
     def charge_a_batch(self, charges: list[tuple[int, list[Part], int]], again: bool, apart: int) -> None:
-        """One call for several wallets, several requests each, perhaps at several instants, perhaps one twice: served in order, no failure undoes a neighbour."""
+        """One call for several wallets, several requests each, at several instants, one perhaps twice: served in order, no failure undoes a neighbour."""
         requests = [self._request(who, part, self.at + timedelta(hours=apart * (hours > 20))) for who, part, hours in charges]
         if again:
             charges, requests = [*charges, charges[0]], [*requests, requests[0]]
