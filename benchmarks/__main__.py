@@ -7,6 +7,7 @@ from core.embedded.process import adopt_orphans
 
 ALL = (
     "purchase",
+    "charge_after_100k",
     "renewals",
     "search",
     "sandbox",

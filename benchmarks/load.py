@@ -3,7 +3,7 @@
 import selectors
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -60,16 +60,16 @@ def request(method: str, path: str, key: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-def run(port: int, requests: Iterator[bytes], *, connections: int, seconds: float) -> Load:
-    """Keep every connection busy for `seconds`, then wait for the last answers."""
-    load, selector = Load(), selectors.DefaultSelector()
+def run(port: int, requests: Sequence[bytes], *, connections: int, seconds: float) -> Load:
+    """Keep every connection busy for `seconds`, then wait for the last answers. It shares the machine with the server, so `requests` are made beforehand."""
+    load, selector, waiting = Load(), selectors.DefaultSelector(), iter(requests)
     pool = [_Connection(port) for _ in range(connections)]
     for connection in pool:
         selector.register(connection.socket, selectors.EVENT_READ, connection)
     started = time.perf_counter()
     end, busy = started + seconds, 0
     for connection in pool:
-        connection.send(next(requests))
+        connection.send(next(waiting))
         busy += 1
     while busy:
         for key, _ in selector.select(30):
@@ -80,11 +80,13 @@ def run(port: int, requests: Iterator[bytes], *, connections: int, seconds: floa
             answered = time.perf_counter()
             load.times_s.append(answered - connection.sent_at)
             load.statuses[status] = load.statuses.get(status, 0) + 1
-            if answered < end:
-                connection.send(next(requests))
+            following = next(waiting, None) if answered < end else None
+            if following is not None:
+                connection.send(following)
             else:
                 busy -= 1
     load.seconds = time.perf_counter() - started
+    assert len(load.times_s) < len(requests), "more requests are needed for so fast a server"
     for connection in pool:
         connection.socket.close()
     return load
