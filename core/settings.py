@@ -40,7 +40,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     web_concurrency: int = 2
-    threads: int = 8  # a worker: purchases that wait together are placed together
+    threads: int = 16  # a worker: purchases that wait together are placed together
     workers: int = 1
     var_dir: Path = Path("var")
     demo: bool = False
@@ -114,7 +114,7 @@ class Settings:
             host=host,
             port=port,
             web_concurrency=read(environ, "WEB_CONCURRENCY", whole(1, 256), default=2),
-            threads=read(environ, "WEB_THREADS", whole(1, 256), default=8),
+            threads=read(environ, "WEB_THREADS", whole(1, 256), default=16),
             workers=read(environ, "WORKERS", whole(1, 64), default=1),
             var_dir=var_dir_of(environ),
             demo=read(environ, "BACKOFFICE_DEMO", flag, default=False),

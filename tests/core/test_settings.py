@@ -17,7 +17,7 @@ def test_defaults_and_the_normalised_database_url() -> None:
     settings = Settings.from_env(GIVEN)
     assert settings.database_url == "postgresql+psycopg://app:pw@db.example:5433/backoffice?sslmode=require"
     assert settings.migration_database_url == settings.database_url
-    assert (settings.port, settings.web_concurrency, settings.threads) == (8000, 2, 8)
+    assert (settings.port, settings.web_concurrency, settings.threads) == (8000, 2, 16)
     assert settings.base_url == "http://127.0.0.1:8000"
     assert settings.stripe_api_base is None
     assert settings.demo is False
