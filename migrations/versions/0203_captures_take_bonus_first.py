@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0203"
-down_revision = "0222"
+down_revision = "0300"
 branch_labels = None
 depends_on = None
 
