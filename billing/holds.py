@@ -102,8 +102,10 @@ def show(member_id: uuid.UUID, hold_id: uuid.UUID) -> Hold:
 def capture_service(
     member_id: uuid.UUID, hold_id: uuid.UUID, capture_id: uuid.UUID, amount_minor: int, *, at: datetime, memo: str | None, created_by: uuid.UUID | None
 ) -> wallets.ChargeResult:
-    """Take a part of a hold as the price of a service of ours, tax included. Raises as `capture`."""
+    """Take a part of a hold of the member's own as the price of a service of ours, tax included. Raises as `capture`, and Forbidden for an order's hold."""
     hold, member = show(member_id, hold_id), db.session.get_one(Member, member_id)
+    if not hold.by_member:
+        raise Forbidden(_("This hold belongs to an order. It is taken when the order is delivered."))
     first = db.session.get(HoldChange, (member_id, capture_id))
     before = _captured_before(first) if first else hold.captured_minor  # sent again, the tax is that of the first time
     tax = tax_of(member, before, amount_minor, at)

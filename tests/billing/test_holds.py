@@ -255,6 +255,8 @@ def test_what_we_have_placed_a_member_does_not_give_back(app: Flask) -> None:
     hold = place(member, 50_00, by_member=False)
     with pytest.raises(Forbidden):
         release(member, hold.id)
+    with pytest.raises(Forbidden):
+        capture(member, hold.id, 1_00)
     assert release(member, hold.id, as_member=False).state == "released"
 
 
