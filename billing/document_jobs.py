@@ -35,7 +35,6 @@ def _run(step: Callable[..., Step], entity_id: uuid.UUID, at: datetime) -> int:
     while True:
         with transaction(SYSTEM):
             done = step(entity_id, reached, at=at)
-        written += done.written
-        if done.examined == 0 and done.reached is None:
+        written, reached = written + done.written, done.reached
+        if not done.has_more:
             return written
-        reached = done.reached

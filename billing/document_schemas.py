@@ -6,6 +6,7 @@ from flask_babel import lazy_gettext as _l
 from marshmallow import EXCLUDE, Schema, fields, pre_load, validate
 
 from billing.billing_details import COUNTRIES
+from billing.finance_schemas import SENSIBLE
 from core.schemas import PageQuery
 
 KINDS = ("invoice", "receipt", "credit_note")
@@ -95,7 +96,7 @@ class TaxRateRef(Schema):
         unknown = EXCLUDE
 
     entity_id = fields.UUID(required=True)
-    valid_from = fields.AwareDateTime(required=True, format="iso")
+    valid_from = fields.AwareDateTime(required=True, format="iso", validate=SENSIBLE)
 
 
 class SellerForm(Schema):
@@ -119,8 +120,8 @@ class InvoiceQuery(PageQuery):
     """Filters of the API's list."""
 
     kind = fields.String(load_default="", validate=validate.OneOf(("", *KINDS)), metadata={"description": "invoice, receipt or credit_note; empty: all"})
-    since = fields.AwareDateTime(load_default=None, format="iso", metadata={"description": "Issued at or after this instant"})
-    until = fields.AwareDateTime(load_default=None, format="iso", metadata={"description": "Issued before this instant"})
+    since = fields.AwareDateTime(load_default=None, format="iso", validate=SENSIBLE, metadata={"description": "Issued at or after this instant"})
+    until = fields.AwareDateTime(load_default=None, format="iso", validate=SENSIBLE, metadata={"description": "Issued before this instant"})
 
 
 class InvoiceFileQuery(Schema):

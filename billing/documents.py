@@ -54,15 +54,15 @@ where m.id = any(cast(:members as uuid[]))
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one transaction did: how many entries it looked at, how many documents it wrote, and the member it came to (None: the end)."""
+    """What one transaction did: how many documents it wrote, the member it came to, and whether there is more after that one."""
 
-    examined: int = 0
     written: int = 0
     reached: uuid.UUID | None = None
+    has_more: bool = False
 
 
 def issue_new(entity_id: uuid.UUID, after: uuid.UUID | None, *, at: datetime) -> Step:
-    """Look at entries that nobody has looked at, of some wallets after a member. Call it with what it `reached` until that is None."""
+    """Look at entries that nobody has looked at, of some wallets after a member. While it `has_more`, call it with what it `reached`."""
     _lock(entity_id)
     wallets = sources.moved_wallets(entity_id, after, WALLETS)
     if not wallets:
@@ -75,8 +75,8 @@ def issue_new(entity_id: uuid.UUID, after: uuid.UUID | None, *, at: datetime) ->
         db.session.execute(_ADVANCE, {"members": list(members), "currencies": list(currencies), "seqs": list(seqs)})
     if len(read) == ENTRIES and read[-1] in entries[-1:]:  # the last wallet may have more: come back to it
         before = [w.member_id for w in wallets if w.member_id < read[-1].member_id]
-        return Step(len(read), written, before[-1] if before else after)
-    return Step(len(read), written, wallets[-1].member_id)
+        return Step(written, before[-1] if before else after, True)
+    return Step(written, wallets[-1].member_id, len(wallets) == WALLETS)
 
 
 def issue_due(entity_id: uuid.UUID, after: uuid.UUID | None, *, at: datetime) -> Step:
@@ -86,7 +86,7 @@ def issue_due(entity_id: uuid.UUID, after: uuid.UUID | None, *, at: datetime) ->
     if not members:
         return Step()
     entries = sources.due_entries(entity_id, members, at)
-    return Step(len(entries), _settle(entity_id, entries, at, is_waiting=True), members[-1])
+    return Step(_settle(entity_id, entries, at, is_waiting=True), members[-1], len(members) == WALLETS)
 
 
 def _lock(entity_id: uuid.UUID) -> None:
