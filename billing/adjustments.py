@@ -145,7 +145,7 @@ def _tell(one: Approval, kind: str, at: datetime, **more: str) -> None:
 
 
 def _goodwill_words(one: Approval) -> list[tuple[str, str]]:
-    return [(_("Lives for"), _("%(days)s days", days=one.details["days"])), (_("Until"), date(one.proposed_at + timedelta(days=one.details["days"])))]
+    return [(_("Lives for"), _("%(days)s days", days=one.details["days"])), (_("Lapses on"), date(one.proposed_at + timedelta(days=one.details["days"])))]
 
 
 def _adjustment_words(one: Approval) -> list[tuple[str, str]]:

@@ -43,8 +43,6 @@ NAVIGATION: dict[str, list[NavItem]] = {
         NavItem("finance.renewals", _l("Renewals"), "subscription"),
         NavItem("finance.list_prices", _l("Prices"), "list"),
         NavItem("finance.list_approvals", _l("Approvals"), "check"),
-        NavItem("finance.list_refunds", _l("Refunds"), "back"),
-        NavItem("finance.list_disputes", _l("Disputes"), "alert"),
         NavItem("finance.statement_index", _l("Statements"), "document"),
         NavItem("finance.show_deferred_revenue", _l("Deferred revenue"), "chart"),
         NavItem("finance.list_documents", _l("Documents"), "document"),

@@ -63,6 +63,7 @@ class WalletModel:
     holds: dict[uuid.UUID, HoldModel] = field(default_factory=dict)
     grants: list[GrantModel] = field(default_factory=list)
     first: dict[uuid.UUID, tuple[bytes, int]] = field(default_factory=dict)
+    draws: dict[uuid.UUID, list[tuple[GrantModel | None, A, int]]] = field(default_factory=dict)  # by charge: grant or credit, what for, fen
     transactions: int = 0
 
     @property
@@ -174,6 +175,7 @@ class WalletModel:
                 grant.lot.spent += amount
                 if all(grant.lot is not lot for lot in touched):
                     touched.append(grant.lot)
+        self.draws[id] = [(None if place is None else self.grants[place], parts[part][0], amount) for (place, part), amount in drawn.items()]
         own = next((part[0] for part in parts if part[0] in OWN_PARTS), None)
         for lot in touched:
             self.earn_back(lot, own)
