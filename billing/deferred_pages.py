@@ -84,6 +84,6 @@ def _chart(months: list[tuple[str, int, int]], entity: Entity) -> Chart:
     return bar_chart(
         [month for month, *_rest in months],
         {_("Recognised"): [done for _month, done, _rest in months], _("Still to come"): [rest for _month, _done, rest in months]},
-        label=_("Revenue recognised by month, and what of the present balance will be"), title=_("By month"), first_column=_("Month"),
+        label=_("Revenue recognised by month, and what of the present balance will be"), first_column=_("Month"),
         fmt=formats.money_of(entity.currency), axis_fmt=formats.compact_money(entity.currency),
     )  # fmt: skip
