@@ -48,6 +48,8 @@ from billing import (  # noqa: F401 (pages add their routes when imported)
 )
 from billing import cli as billing_cli
 from billing import passage as billing_passage
+from billing.contract_pages import blp as contracts_api
+from billing.contract_pages import contract_pages
 from billing.document_pages import documents
 from billing.finance_blueprint import finance
 from billing.renewal_cli import renewals_cli
@@ -195,6 +197,7 @@ PAGES = [
     wallet,
     documents,
     subscription_pages,
+    contract_pages,
     finance,
     store,
     apps,
@@ -215,6 +218,7 @@ APIS = [
     document_api.blp,
     finance_api.blp,
     subscription_api.blp,
+    contracts_api,
     events_api.blp,
     activity_api.blp,
     offers_api.blp,

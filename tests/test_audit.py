@@ -37,6 +37,7 @@ from tests.sign_in import bearer, signed_in
 
 Ids = dict[str, str]
 NOT_STAFF_ACTIONS = {
+    "contracts_api.preview_contract": "keeps nothing",
     "events_api.create_events": "a product reporting what was done in it, in batches of thousands; `received_at` and the key's request log tell of them",
 }
 
@@ -226,7 +227,22 @@ def a_rate_form(ids: Ids) -> dict[str, Any]:
     return {**ids, "first_day": str((now() + timedelta(days=40)).date()), "rate": "9", "rate_name_zh": "税", "rate_name_en": "Tax"}
 
 
+def a_buyer_of_jade(member: Member) -> Ids:
+    a_catalogue(member)
+    put_in(member, 90_000_00)
+    return a_member(member)
+
+
+CONTRACT = {"product_line": "jade", "rank": "2", "period": "year", "seats": "5", "deployment": "private", "reason": "contract 2026-17"}
+
+
+def a_contract(_ids: Ids) -> dict[str, Any]:
+    return CONTRACT | {"id": str(new_id()), "price_minor": 3_000_00}
+
+
 ACTIONS = {
+    "contracts.create_contract_page": Action("csm", "subscription.start", a_buyer_of_jade, a_contract),
+    "contracts_api.create_contract": Action("operator", "subscription.start", a_buyer_of_jade, a_contract),
     "finance.save_seller": Action("finance", "legal_entity.update", an_entity, lambda ids: {**ids, "name": "新名称", "invoice_grouping": "month"}),
     "finance.create_tax_rate": Action("finance", "tax_rate.add", an_entity, a_rate_form),
     "finance.remove_tax_rate": Action("finance", "tax_rate.remove", a_rate_to_come, dict),

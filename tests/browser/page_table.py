@@ -65,6 +65,7 @@ PAGES = [
     Page("subscriptions.preview_change", "owner", "/subscriptions/{subscription}/preview?seats=1&effective=now"),
     Page("subscriptions.preview_change", "owner", "/subscriptions/{subscription}/preview?period=year&effective=now"),
     Page("subscriptions.confirm_cancellation", "owner", "/subscriptions/{subscription}/cancellation"),
+    Page("contracts.new_contract", "csm", "/contracts/{member}/new"),
     Page("subscriptions.show_pause", "owner", "/subscriptions/{subscription}/pause"),
     Page("subscriptions.show_commitment", "owner", "/subscriptions/{subscription}/commitment"),
     Page("team.list_users", "owner", "/team"),
