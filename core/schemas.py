@@ -31,6 +31,14 @@ def unstorable(value: Any, schema: Schema | None = None) -> str | None:
     return None
 
 
+class RecordSchema(Schema):
+    """What describes objects of one class: each attribute is read as such, without the question whether it is a key, an index or a path."""
+
+    def get_attribute(self, obj: object, attr: str, default: Any) -> Any:
+        """The attribute of that name."""
+        return getattr(obj, attr, default)
+
+
 class ProblemField(Schema):
     """One field that is not right."""
 

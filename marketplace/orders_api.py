@@ -9,7 +9,7 @@ from core.actor import actor
 from core.clock import now
 from core.db import transaction
 from core.openapi import Blueprint
-from core.schemas import Problem
+from core.schemas import Problem, RecordSchema
 from marketplace import orders
 
 blp = Blueprint("orders_api", __name__, url_prefix="/api/v1", description="Buying from the store")
@@ -23,7 +23,7 @@ class OrderIn(Schema):
     quantity = fields.Integer(load_default=1, strict=True, validate=validate.Range(min=1, max=10_000))
 
 
-class OrderOut(Schema):
+class OrderOut(RecordSchema):
     """A purchase that stands; the licence carries the same id."""
 
     id = fields.UUID(required=True)
