@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0204"
-down_revision = "0203"
+down_revision = "0213"
 branch_labels = None
 depends_on = None
 
