@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy.exc import DBAPIError
 
-from billing import wallets
+from billing import holds, wallets
 from billing.accounts import Account as A
 from core.db import SYSTEM, db, transaction
 from core.ids import new_id, request_hash
@@ -174,6 +174,27 @@ def test_10_a_subscription_is_paid_deferred_and_recognised(member: Member, at: d
     books = accounts(member.id)
     assert (books[A.DEFERRED_REVENUE], books[A.SUBSCRIPTION_REVENUE]) == (1_200_00 - share - a_day, a_day)
     assert wallet(member, at) == (928_00, 0)
+
+
+def test_11_a_hold_moves_nothing_and_its_capture_is_a_purchase(member: Member, at: datetime) -> None:
+    top_up(member, at, 1_000_00, 100_00)
+    before = accounts(member.id)
+    with transaction(SYSTEM):
+        hold = holds.place(member.id, holds.Wanted(new_id(), 318_00, "three days of setup"), at=at, created_by=None)
+    assert accounts(member.id) == before
+    with transaction(SYSTEM):
+        found = wallets.balance(member.id, "CNY", at=at)
+    assert (found.held_minor, found.available_minor) == (318_00, 782_00)
+    with transaction(SYSTEM):
+        holds.capture_service(member.id, hold.id, new_id(), 106_00, at=at, memo=None, created_by=None)
+    earned_back = 9_64  # 100 × 106 / 1,100
+    assert accounts(member.id) == {
+        A.STRIPE_CLEARING: -1_000_00, A.WALLET_PAID: 994_00, A.TAX_PAYABLE: 6_00, A.SERVICE_REVENUE: 100_00 - earned_back,
+        A.BONUS_DISCOUNT: -100_00 + earned_back,
+    }  # fmt: skip
+    with transaction(SYSTEM):
+        closed = holds.release(member.id, hold.id, new_id(), None, at=at, reason=None, created_by=None, as_member=True)
+        assert (closed.captured_minor, closed.released_minor) == (106_00, 212_00)
 
 
 def test_13_goodwill_is_an_expense_until_it_is_used(member: Member, at: datetime) -> None:
