@@ -228,10 +228,13 @@ def test_no_member_has_a_row_in_the_house_books(owner: Engine, two: tuple[Member
 
 def test_a_charge_for_another_members_wallet_is_refused(app: Flask, two: tuple[Member, Member], make_charge: Callable[[Member], object]) -> None:
     mine, theirs = two
+    balance, theirs_id = text("select paid_minor + bonus_minor from wallet where member_id = :b"), {"b": theirs.id}
+    with transaction(SYSTEM) as session:
+        before = session.scalar(balance, theirs_id)
     with pytest.raises(DBAPIError), transaction(member_actor(mine)):
         make_charge(theirs)
     with transaction(SYSTEM) as session:
-        assert session.scalar(text("select paid_minor + bonus_minor from wallet where member_id = :b"), {"b": theirs.id}) == 790_00
+        assert session.scalar(balance, theirs_id) == before
 
 
 @pytest.fixture
