@@ -6,15 +6,15 @@ from typing import Any
 from sqlalchemy import select
 
 from core import audit, clock
-from core.access import requires
+from core.access import MEMBERS, requires
 from core.actor import ROLES, Actor, actor
 from core.db import transaction
 from core.openapi import Blueprint
 from core.paging import Page, keyset
 from core.schemas import PageQuery, fails, page_of
-from membership import api_keys, members
+from membership import api_keys, entitlements, members
 from membership.models import ApiKey, Member
-from membership.schemas import ApiKeyIn, ApiKeyMade, ApiKeyOut, MemberOut, MemberQuery, MeOut
+from membership.schemas import ApiKeyIn, ApiKeyMade, ApiKeyOut, EntitlementsOut, MemberOut, MemberQuery, MeOut
 
 blp = Blueprint("members_api", __name__, url_prefix="/api/v1", description="Members, API keys, and who am I")
 
@@ -26,6 +26,17 @@ blp = Blueprint("members_api", __name__, url_prefix="/api/v1", description="Memb
 def show_me() -> Actor:
     """Who this key acts as."""
     return actor()
+
+
+@blp.get("/entitlements")
+@blp.response(200, EntitlementsOut)
+@fails(blp, 401, 403)
+@requires(*MEMBERS)
+def show_entitlements() -> dict[str, Any]:
+    """What the member may use now, of each product: features and limits."""
+    acting = actor()
+    with transaction(acting):
+        return {"items": entitlements.of_member(acting.member)}
 
 
 @blp.get("/members")

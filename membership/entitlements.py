@@ -72,6 +72,25 @@ def limit_of(member_id: uuid.UUID, line: str, name: str) -> int:
     return int(found.limits.get(name, 0)) if found else 0
 
 
+@dataclass(frozen=True, slots=True)
+class Entitled:
+    """What a member may use of one product line now, at the edition it has."""
+
+    product_line: str
+    rank: int
+    features: list[str]
+    limits: dict[str, int]
+
+
+def of_member(member_id: uuid.UUID) -> list[Entitled]:
+    """Everything a member may use now: nothing of what is paused, suspended or ended."""
+    found = catalogue.all_editions()
+    return [
+        Entitled(line, rank, sorted(catalogue.features_of(line, rank)), {name: int(most) for name, most in found[line, rank].limits.items()})
+        for line, rank in sorted(ranks_of(member_id).items())
+    ]
+
+
 def sentence(refusal: Verdict) -> str:
     """A verdict in words for the person who asked; empty when it is allowed."""
     if refusal.allowed:

@@ -94,6 +94,21 @@ class MeOut(Schema):
     api_key_id = fields.UUID(required=True, allow_none=True)
 
 
+class EntitledOut(Schema):
+    """What the member may use of a product line now."""
+
+    product_line = fields.String(required=True)
+    rank = fields.Integer(required=True, metadata={"description": "Edition: 1 entry … 4 flagship"})
+    features = fields.List(fields.String(), required=True, metadata={"description": "Those of lower editions too"})
+    limits = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+
+
+class EntitlementsOut(Schema):
+    """Everything the member may use now; nothing of what is paused, suspended or ended."""
+
+    items = fields.List(fields.Nested(EntitledOut), required=True)
+
+
 class ApiKeyOut(Schema):
     """A key as it can be shown again: without its secret."""
 

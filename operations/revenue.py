@@ -16,7 +16,7 @@ from core.db import db
 
 KINDS = ("new", "renewal", "seats", "edition", "store", "credit")
 _KIND = """case motion when 'new' then 'new' when 'renewal' then 'renewal' when 'resume' then 'renewal' when 'seats' then 'seats'
-  when 'upgrade' then 'edition' when 'downgrade' then 'edition' else 'credit' end"""
+  when 'upgrade' then 'edition' when 'downgrade' then 'edition' when 'period' then 'edition' else 'credit' end"""
 _LINES = f"""
   select v.at, {_KIND} as kind, v.amount_minor, v.csm_id, v.member_id from subscription_motion v
   where v.currency = :currency and v.at >= :since and v.at < :until and v.amount_minor <> 0
@@ -34,12 +34,14 @@ group by 1, 2, 3 order by 2, 1, 3
 """)  # noqa: S608
 _ARR = text("""
 select coalesce(sum(arr_after_minor - arr_before_minor) filter (where at < :since), 0),
-  coalesce(sum(arr_after_minor - arr_before_minor) filter (where at >= :since and arr_before_minor = 0 and arr_after_minor > 0), 0),
-  coalesce(sum(arr_after_minor - arr_before_minor) filter (where at >= :since and arr_before_minor > 0 and arr_after_minor > arr_before_minor), 0),
-  coalesce(sum(arr_before_minor - arr_after_minor) filter (where at >= :since and arr_after_minor > 0 and arr_after_minor < arr_before_minor), 0),
-  coalesce(sum(arr_before_minor - arr_after_minor) filter (where at >= :since and arr_after_minor = 0 and arr_before_minor > 0), 0)
+  coalesce(sum(arr_after_minor - arr_before_minor) filter (where at >= :since and arr_before_minor = 0 and arr_after_minor > 0 and motion <> 'unpause'), 0),
+  coalesce(sum(arr_after_minor - arr_before_minor)
+    filter (where at >= :since and (arr_before_minor > 0 or motion = 'unpause') and arr_after_minor > arr_before_minor), 0),
+  coalesce(sum(arr_before_minor - arr_after_minor)
+    filter (where at >= :since and (arr_after_minor > 0 or motion = 'pause') and arr_after_minor < arr_before_minor), 0),
+  coalesce(sum(arr_before_minor - arr_after_minor) filter (where at >= :since and arr_after_minor = 0 and arr_before_minor > 0 and motion <> 'pause'), 0)
 from subscription_motion where currency = :currency and at < :until
-""")
+""")  # a pause is a contraction and its end an expansion: nobody has left
 _RUNNING = text("""
 select coalesce(sum(arr_after_minor), 0) from (
   select distinct on (member_id, subscription_id) arr_after_minor from subscription_motion

@@ -29,6 +29,7 @@ LIMITS = {
 MONTHS_PAID = {"month": (1, 1), "quarter": (57, 20), "year": (10, 1)}  # a quarter costs 2.85 months, a year ten
 TOP_UP_OFFERS = [(1_000_00, 50_00), (5_000_00, 400_00), (20_000_00, 2_000_00)]
 BONUS_DAYS = 365
+PERPETUAL = {"once": 350, "maintenance": 70}  # a licence for good and a year of its maintenance, in per cent of a year's rent
 
 
 def sell(session: Session, since: datetime, currency: str) -> None:
@@ -51,6 +52,13 @@ def sell(session: Session, since: datetime, currency: str) -> None:
                         seat_minor=seat * times // per,
                     )
                 )
+            for period, years_percent in PERPETUAL.items():
+                year, times = MONTHS_PAID["year"][0], years_percent
+                price = EditionPrice(
+                    product_line=line, rank=rank, currency=currency, period=period, valid_from=since, base_minor=base * year * times // 100,
+                    seat_minor=seat * year * times // 100,
+                )  # fmt: skip
+                session.add(price)
     offer_id = derived("demo", "top-up-offer")
     session.add(
         TopUpOffer(

@@ -81,3 +81,49 @@ def test_another_members_is_not_found(call: Callable[..., Any], client: FlaskCli
     ):  # fmt: skip
         answer = call(method, f"{URL}/{one.id}{path}", **body)
         assert (answer.status_code, answer.json["code"]) == (404, "no_subscription"), method
+
+
+def test_less_now_a_pause_a_plan_and_an_end_over_http(call: Callable[..., Any], member: Member) -> None:
+    one = world.subscribe(member, at=now())
+    url = f"{URL}/{one.id}"
+    waits = call("POST", url + "/changes", id=str(new_id()), rank=1, period="year", price_minor=0)
+    assert waits.status_code == 201
+    scheduled = call("GET", url, role="viewer").json["scheduled"]
+    assert (scheduled["rank"], scheduled["period"], scheduled["at"]) == (1, "year", call("GET", url).json["term_end"])
+    assert call("DELETE", url + "/scheduled-change").json["scheduled"] is None
+
+    shown = call("POST", url + "/previews", seats=1, effective="now").json
+    assert shown["amount_minor"] < 0
+    assert shown["back_paid_minor"] + shown["back_bonus_minor"] == -shown["amount_minor"]
+    change = {"id": str(new_id()), "seats": 1, "effective": "now", "price_minor": shown["amount_minor"], "priced_at": shown["priced_at"]}
+    assert call("POST", url + "/changes", **change).json["subscription"]["seats"] == 1
+    assert sum(world.balance(member, now())) == shown["balance_after_minor"]
+
+    assert [item["rank"] for item in call("GET", "/api/v1/entitlements", role="viewer").json["items"]] == [2]
+    assert call("POST", url + "/pause", role="viewer", resumes_on=None).status_code == 403
+    paused = call("POST", url + "/pause", resumes_on=None)
+    assert (paused.status_code, paused.json["state"], paused.json["arr_minor"]) == (200, "paused", 0)
+    assert call("GET", "/api/v1/entitlements").json == {"items": []}
+    assert call("POST", url + "/changes", id=str(new_id()), seats=3, price_minor=0).json["code"] == "not_changeable"
+    assert call("DELETE", url + "/pause").json["state"] == "active"
+    assert call("DELETE", url + "/pause").json["code"] == "not_pausable"
+    assert call("POST", url + "/commitment", years=3).status_code == 409  # it is paid monthly
+
+    back = call("POST", url + "/end-previews").json["amount_minor"]
+    assert call("POST", url + "/end", id=str(new_id()), price_minor=back - 1).json["price_minor"] == back
+    done = call("POST", url + "/end", id=str(new_id()), price_minor=back)
+    assert (done.status_code, done.json["subscription"]["state"], done.json["amount_minor"]) == (201, "ended", back)
+
+
+def test_staff_enters_a_contract_with_its_form(client: FlaskClient, member: Member) -> None:
+    url, staff = f"/api/v1/members/{member.id}", bearer("operator")
+    wish = {"product_line": "crm", "rank": 1, "period": "year", "seats": 1, "commitment_years": 3, "deployment": "private"}
+    price = client.post(url + "/subscription-previews", json=wish, headers=staff).json
+    assert (price["amount_minor"], price["missing_minor"], price["next_is_instalment"]) == (1_100_00, 50_00, True)
+    contract = {**wish, "id": str(new_id()), "price_minor": price["amount_minor"], "reason": "contract 17"}
+    short = client.post(url + "/subscriptions", json=contract, headers=staff)
+    assert (short.status_code, short.json["missing_minor"]) == (402, 50_00)
+    world.put_in(member, 100_00, at=now())
+    made = client.post(url + "/subscriptions", json=contract, headers=staff).json
+    assert (made["deployment"], made["licensing"], made["instalments_left"], made["commitment_years"]) == ("private", "rental", 2, 3)
+    assert client.post(url + "/subscriptions", json=contract, headers=bearer("buyer", member)).status_code == 403
