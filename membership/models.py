@@ -19,6 +19,7 @@ class LegalEntity(Base):
     currency: Mapped[str]
     timezone: Mapped[str]
     tax_rate_bp: Mapped[int]  # holds until the first TaxRate begins: ask `taxes.rate_at`, not this
+    paid_lapses_to: Mapped[str] = mapped_column(server_default="breakage_revenue")  # or unclaimed_property, where the law keeps it owed
     name_en: Mapped[str | None]  # this and what follows stands on documents
     tax_number: Mapped[str | None]
     address_zh: Mapped[str | None]
@@ -26,7 +27,10 @@ class LegalEntity(Base):
     phone: Mapped[str | None]
     email: Mapped[str | None]
     invoice_grouping: Mapped[str] = mapped_column(default="charge", server_default="charge")  # charge: one invoice each; month: one for all of a month
-    __table_args__ = (CheckConstraint("invoice_grouping in ('charge', 'month')", name="invoice_grouping"),)
+    __table_args__ = (
+        CheckConstraint("invoice_grouping in ('charge', 'month')", name="invoice_grouping"),
+        CheckConstraint("paid_lapses_to in ('breakage_revenue', 'unclaimed_property')", name="paid_lapses_to"),
+    )
 
 
 class TaxRate(Base):
