@@ -149,7 +149,7 @@ SENTENCES: dict[str, Callable[[_Facts], str]] = {
         before=f.money("old_minor"),
     ),
     "win_back": lambda f: _(
-        "%(name)s ended on %(day)s. Your data is still here: start again for %(amount)s and go on where you stopped.",
+        "%(name)s ended on %(day)s. Your data is still here: start again and go on where you stopped. A term costs %(amount)s.",
         name=f.name(),
         day=f.day("at"),
         amount=f.money(),

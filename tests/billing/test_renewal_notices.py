@@ -6,10 +6,14 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, text
 
-from billing import renewal_jobs
+from billing import renewal_jobs, subscription_charges, subscription_previews
 from billing.renewal_models import PriceNotice
+from billing.subscription_charges import Start
 from core.db import SYSTEM, transaction
+from core.ids import new_id
+from membership import subscriptions
 from membership.models import Member, Notice
+from membership.subscriptions import Wish
 from tests.billing import subscription_world as world
 
 AT, END = world.AT, datetime(2026, 7, 14, 16, tzinfo=UTC)
@@ -134,7 +138,11 @@ def test_who_lapsed_is_asked_to_come_back_once_unless_it_has(app: Flask) -> None
     lapsed_at = END + timedelta(days=14)
     assert world.renew_all(lapsed_at).lapsed == 2
     world.put_in(back, 900_00, at=lapsed_at)
-    world.subscribe(back, at=lapsed_at + timedelta(days=1))
+    wish = Wish(product_line="crm", rank=2, period="month", seats=5)
+    with transaction(world.owner_of(back)):  # pays for the days it used unpaid, too
+        price = subscription_previews.of_start(back.id, subscriptions.seller_of(back.id), wish, at=lapsed_at + timedelta(days=1)).amount_minor
+        start = Start(id=new_id(), price_minor=price, product_line="crm", rank=2, period="month", seats=5)
+        subscription_charges.start(back.id, start, at=lapsed_at + timedelta(days=1))
     for days in (6, 7, 8):
         renewal_jobs.tell_members(lapsed_at + timedelta(days=days))
     assert [len(told(one, "win_back")) for one in (gone, back)] == [1, 0]
