@@ -1,6 +1,6 @@
 """The next terms carry only what they need
 
-Revision: 0244, after 0213
+Revision: 0244, after 0204
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0244"
-down_revision = "0213"
+down_revision = "0204"
 branch_labels = None
 depends_on = None
 
