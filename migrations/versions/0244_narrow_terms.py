@@ -1,6 +1,6 @@
 """The next terms carry only what they need
 
-Revision: 0244, after 0204
+Revision: 0244, after 0214
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0244"
-down_revision = "0204"
+down_revision = "0214"
 branch_labels = None
 depends_on = None
 
