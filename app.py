@@ -81,13 +81,14 @@ from core.db import db
 from core.json_answers import Json
 from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.settings import Settings
-from marketplace import license_api, license_jobs, order_refund_pages, orders_api, reviews, store_api, store_pages
+from marketplace import license_api, license_jobs, order_refund_pages, orders_api, reviews, run_jobs, runs, store_api, store_pages
 from marketplace.app_pages import apps
 from marketplace.checks import jobs as check_jobs
 from marketplace.license_pages import licenses_pages
 from marketplace.publisher_pages import publisher
 from marketplace.review_pages import review
 from marketplace.review_report_pages import review_reports_pages
+from marketplace.run_pages import run_pages
 from marketplace.stewardship_pages import stewardship_pages
 from marketplace.store_cli import store_cli
 from marketplace.store_pages import store
@@ -99,7 +100,7 @@ from membership.home_pages import home
 from membership.operator_pages import operator
 from membership.sign_in_pages import sign_in
 from membership.team_pages import invitations, team
-from operations import activity_api, csm_pages, events_api, offer_pages, offers_api, revenue_pages
+from operations import activity_api, csm_pages, events_api, offer_pages, offers_api, revenue_pages, run_use
 from operations import jobs as operations_jobs
 from operations import passage as operations_passage
 from operations.demo.cli import demo
@@ -201,6 +202,7 @@ PAGES = [
     finance,
     store,
     apps,
+    run_pages,
     publisher,
     review,
     review_reports_pages,
@@ -238,6 +240,7 @@ COMMANDS: list[click.Command] = [
 ]
 SUBSCRIPTIONS: list[tuple[str, outbox.Subscriber]] = [
     (reviews.TOPIC, reviews.recount),
+    (runs.TOPIC, run_use.record),
 ]
 STRIPE_EVENTS: list[tuple[str, stripe_events.Listener]] = [
     *((event_type, card_refund_jobs.heard) for event_type in card_refund_jobs.EVENTS),
@@ -261,6 +264,8 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (60, document_jobs.issue_documents),
     (300, recognition_jobs.recognise_days),
     (60, check_jobs.check_waiting),
+    (60, run_jobs.run_waiting),
+    (86_400, run_jobs.put_away_files),
     (3600, operations_jobs.refresh_activity),
     (3600, operations_jobs.expire_offers),
     (86_400, operations_jobs.find_routines),

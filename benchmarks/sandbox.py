@@ -10,11 +10,12 @@ import time
 
 from benchmarks.figures import figure, tell
 from marketplace import bundles
+from marketplace.checks import pipeline
 from marketplace.sandbox import box, command, host
 from marketplace.sandbox.inside import frames
 from marketplace.sandbox.limits import Limits
 
-PAIRS, SLUG = 15, "clean-phone-numbers"
+PAIRS, CHECKED, SLUG = 15, 7, "clean-phone-numbers"  # a typical bundle: a robot task with every check there is
 
 
 def measure() -> None:
@@ -35,6 +36,12 @@ def measure() -> None:
         ratios.append(took[_boxed] / took[_plain] - 1)
         tell(f"sandbox: plain {took[_plain]:.3f} s, inside {took[_boxed]:.3f} s")
     figure("sandbox_overhead", ratios, 0.20, most=True)
+    content, seconds = bundles.build(folder).content, []
+    for _ in range(CHECKED):
+        began = time.perf_counter()
+        assert all(record.state == pipeline.PASSED for record in pipeline.Check(content, "robot_task", Limits()).run())
+        seconds.append(time.perf_counter() - began)
+    figure("check_pipeline_s", seconds, 5, most=True)
 
 
 def _boxed(options: dict[str, object], files: dict[str, bytes]) -> float:

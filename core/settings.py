@@ -94,6 +94,10 @@ class Settings:
     sandbox_memory_mb: int = 768
     sandbox_scratch_mb: int = 96
     sandbox_output_mb: int = 32
+    runs_at_once: int = 3  # of one member
+    runs_per_day: int = 200
+    run_input_mb: int = 8
+    run_keep_days: int = 30  # how long the files of a run are kept
     document_number_digits: int = 6  # INV-2026-000123; a longer number is written out
 
     @classmethod

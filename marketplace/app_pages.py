@@ -12,7 +12,7 @@ from core.access import MEMBERS, requires
 from core.actor import actor
 from core.clock import now
 from core.db import transaction
-from marketplace import contents, downloads, licenses, listings, reviews
+from marketplace import contents, downloads, licenses, listings, reviews, runs
 from marketplace.models import ListingVersion
 from marketplace.store_schemas import ReviewForm
 from membership.models import Member
@@ -49,6 +49,7 @@ def _page(license_id: uuid.UUID, *, errors: object = None, form: Mapping[str, ob
             "storefront/app.html", owned=owned, listing=owned.listing, license=owned.license, order=owned.order, chosen=chosen, versions=versions,
             publisher=licenses.publisher_of(owned.listing), installed=_installed(owned, versions), inside=contents.of(chosen.sha256),
             history=downloads.history(acting.member, license_id), is_valid=licenses.is_valid(owned.license, at), mine=mine, form=values, errors=errors,
+            can_run=owned.listing.kind in runs.KINDS,
         )  # fmt: skip
     return page, status
 

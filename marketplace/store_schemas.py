@@ -102,6 +102,12 @@ class RejectForm(_Form):
     )
 
 
+class RunForm(_Form):
+    """A run: the client's id makes a double click one run. Parameters are the bundle's own and are judged by its manifest."""
+
+    id = fields.UUID(required=True)
+
+
 class VersionStepForm(_Form):
     """What staff does with a version that is out, and why."""
 

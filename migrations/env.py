@@ -15,6 +15,7 @@ import core.clock_moves
 import core.outbox  # noqa: F401
 import marketplace.lifecycle_models
 import marketplace.models
+import marketplace.run_models
 import marketplace.search_index  # noqa: F401
 import membership.models
 import membership.motions  # noqa: F401

@@ -13,6 +13,7 @@ from billing.models import PaymentMethod, TopUp
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import derived, new_id, request_hash
+from marketplace.run_models import Run, RunFile
 from membership import notices, sessions
 from membership.models import Edition, Member, ProductLine, Subscription, UserSession
 from operations.models import Offer
@@ -98,6 +99,23 @@ def an_offer(member: Member) -> dict[str, object]:
     return {"offer_id": made.id}
 
 
+def a_run(member: Member) -> dict[str, object]:
+    """A run that ended, with what went in and what came out."""
+    listing = make_listing(f"foreign-{new_id().hex[-12:]}")
+    order = make_order(member, listing)
+    with transaction(SYSTEM) as session:
+        made = Run(
+            member_id=member.id, id=new_id(), request_hash=request_hash("foreign"), license_id=order.id, listing_id=listing.id, version="1.0.0", sha256="x",
+            kind="robot_task", state="succeeded", parameters={}, hold_id=None, requested_by=None, requested_by_name="F", progress=None, steps=0, failure=None,
+            log="", took_ms=1, queued_at=AT, started_at=AT, finished_at=AT,
+        )  # fmt: skip
+        session.add(made)
+        session.flush()
+        for direction in ("input", "output"):
+            session.add(RunFile(member_id=member.id, run_id=made.id, direction=direction, n=0, name="f", size=1, content=b"x"))
+    return {"run_id": made.id}
+
+
 # The name of the variable in the address → how another member comes by such a thing. Add a row for a new kind.
 def a_document(member: Member) -> dict[str, object]:
     """A receipt, and the entry it is about."""
@@ -121,12 +139,15 @@ FOREIGN: dict[str, Callable[[Member], dict[str, object]]] = {
     "license_id": an_order,
     "offer_id": an_offer,
     "hold_id": a_hold,
+    "run_id": a_run,
     "document_id": a_document,
     "transaction_id": a_document,
 }
 NOBODYS = {
     "slug",
     "number",
+    "n",
+    "direction",
     "filename",
     "token",
     "sha256",

@@ -143,5 +143,11 @@ RULES: dict[str, tuple[str, str]] = {
     "expected_missing": (_l("Expected, but not produced: %(what)s"), _l("Correct the task, or the expected files.")),
     "expected_extra": (_l("Produced, but not expected: %(what)s"), _l("Add the file to the expected ones, or don't write it.")),
     "expected_differs": (_l("Produced otherwise than expected: %(what)s"), _l("Compare both and correct one of them.")),
+    "run_failed": (_l("The run failed: %(what)s"), _l("Compare your file with the sample: columns, encoding, formats.")),
+    "run_time": (_l("The run took too long and was ended: %(what)s"), _l("Run a smaller file, or split it.")),
+    "run_memory": (_l("The run used too much memory: %(what)s"), _l("Run a smaller file, or split it.")),
+    "run_output": (_l("The run produced too much output: %(what)s"), _l("Run a smaller file, or split it.")),
+    "run_crashed": (_l("The run ended without a result: %(what)s"), _l("Compare your file with the sample: columns, encoding, formats.")),
+    "run_lost": (_l("The run was interrupted. %(what)s"), _l("Run it again.")),
     "sandbox_missing": (_l("There is no sandbox on this machine: %(what)s"), _l("The operator must make it available; the check is repeated then.")),
 }  # fmt: skip

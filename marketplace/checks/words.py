@@ -50,7 +50,7 @@ LISTING_STATES = {
     "archived": (_l("Archived"), ""),
 }
 STEPS = {
-    "hand_in": _l("Handed in"),
+    "hand_in": _l("Handed in by its publisher"),
     "import": _l("Published with the records that came with it"),
     "scan": _l("Checks begun"),
     "pass": _l("Checks ended"),
@@ -62,7 +62,7 @@ STEPS = {
     "yank": _l("Withdrawn"),
     "quarantine": _l("Put into quarantine"),
     "lift": _l("Quarantine lifted"),
-    "submit": _l("Handed in"),
+    "submit": _l("Handed in by its publisher"),
     "publish": _l("Put on sale"),
     "send_back": _l("Sent back"),
     "deprecate": _l("Deprecated"),

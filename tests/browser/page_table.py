@@ -40,6 +40,8 @@ PAGES = [
     Page("store.show_order", "owner", "/orders/{order}"),
     Page("apps.list_apps", "owner", "/apps"),
     Page("apps.show_app", "owner", "/apps/{license}"),
+    Page("runs.new_run", "owner", "/apps/{robot_license}/runs"),
+    Page("runs.show_run", "owner", "/apps/runs/{run}"),
     Page("wallet.show_wallet", "owner", "/wallet"),
     Page("wallet.show_wallet", "viewer", "/wallet"),
     Page("wallet.new_top_up", "owner", "/wallet/top-ups/new?amount_minor=100000"),
@@ -130,6 +132,7 @@ PAGES = [
     Page("stewardship.show_listing", "reviewer", "/review/listings/quote-document"),
     Page("publisher.list_listings", "publisher", "/publisher"),
     Page("publisher.show_listing", "publisher", "/publisher/{own_listing}"),
+    Page("publisher.show_version", "publisher", "/publisher/{own_listing}/versions/{own_version}"),
     Page("operator.list_members", "operator", "/operator/members"),
     Page("operator.show_member", "operator", "/operator/members/{member}"),
     Page("operator.list_api_keys", "operator", "/operator/api-keys"),
@@ -145,6 +148,8 @@ NO_PAGE = {
     "apps.download": "a file",
     "review.download": "a file",
     "publisher.show_progress": "JSON that a version's page asks for",
+    "runs.show_progress": "JSON that a run's page asks for",
+    "runs.download": "a file",
     "csm.revenue_csv": "a file",
     "finance.export_prepaid_balances": "a file",
     "finance.export_deferred_revenue": "a file",
@@ -235,6 +240,17 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
         f" where listing_id = (select id from listing where slug = 'quote-document') and member_id <> {MEMBER}"
         " order by member_id limit 1 on conflict do nothing"
     )
+    world.sql(
+        "insert into run (member_id, id, request_hash, license_id, listing_id, version, sha256, kind, state, parameters, requested_by_name, steps, log,"
+        " took_ms, queued_at, started_at, finished_at) select l.member_id, md5('run of the pages')::uuid, '', l.id, l.listing_id, l.version, v.sha256, x.kind,"
+        " 'succeeded', '{\"TEAM\": \"王芳;李强\"}', '王芳', 12, 'Read Table  (line 15)', 420, clock_timestamp(), clock_timestamp(), clock_timestamp()"
+        " from license l join listing x on x.id = l.listing_id join listing_version v on v.listing_id = l.listing_id and v.number = l.version"
+        f" where l.member_id = {MEMBER} and x.kind = 'robot_task' order by l.id limit 1 on conflict do nothing"
+    )
+    world.sql(
+        "insert into run_file select member_id, id, d, 0, d || '.csv', 4, 'a,b' from run, unnest(array['input', 'output']) d"
+        " where id = md5('run of the pages')::uuid on conflict do nothing"
+    )
     with world.visit(chromium, "owner") as context:
         page = context.new_page()
         page.goto(f"/team/users/{world.one('select id from app_user where email = ' + repr('new@demo.example'))}/invitation")
@@ -256,6 +272,10 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
         "version": "select v.number from listing_version v join listing l on l.id = v.listing_id where l.slug = 'quote-document' limit 1",
         "author": "select author_id from review_report where decision is null order by at limit 1",
         "proposal": "select id from approval where state = 'proposed' limit 1",
+        "run": "select md5('run of the pages')::uuid",
+        "robot_license": "select license_id from run where id = md5('run of the pages')::uuid",
+        "own_version": "select v.number from listing_version v join listing l on l.id = v.listing_id join publisher p on p.id = l.publisher_id"
+        " where p.code = 'harbor-automation' order by l.slug limit 1",
         "own_listing": "select l.slug from listing l join publisher p on p.id = l.publisher_id where p.code = 'harbor-automation' order by l.slug limit 1",
     }
     return {name: str(world.one(query)) for name, query in queries.items()} | {"invitation": "/invitations/" + link.rpartition("/")[2]}

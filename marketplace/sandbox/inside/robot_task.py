@@ -1,5 +1,6 @@
 """Runs a Robot Framework task: its input under `work/`, its output in `result/`, a plain log beside them."""
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,10 @@ class Watcher:
 
     def start_keyword(self, name: str, attributes: dict[str, Any]) -> None:
         """A step begins; progress is told four times a second at most."""
-        self.steps += 1
         self.depth += 1
+        if attributes["status"] == "NOT RUN":  # after a failure, or in a branch that is not taken
+            return
+        self.steps += 1
         if attributes["type"] == "KEYWORD":
             self._keep(f"{attributes['kwname']}  (line {attributes['lineno']})")
         if time.monotonic() - self.told_at > 0.25:
@@ -47,7 +50,8 @@ class Watcher:
     def log_message(self, message: dict[str, Any]) -> None:
         """What a step says about itself."""
         if message["level"] in ("INFO", "WARN", "ERROR", "FAIL"):
-            self._keep(f"{message['level']}: {message['message']}")
+            text = re.sub(r"<[^>]*>", "", message["message"]) if message["html"] == "yes" else message["message"]
+            self._keep(f"{message['level']}: {text}")
 
     def message(self, message: dict[str, Any]) -> None:
         """Warnings and errors outside steps: an import that failed, a setting that is unknown."""
