@@ -1,6 +1,6 @@
 """Bought apps are run in the sandbox: runs with their input, output and log
 
-Revision: 0301, after 0214
+Revision: 0301, after 0244
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0301"
-down_revision = "0214"
+down_revision = "0244"
 branch_labels = None
 depends_on = None
 
