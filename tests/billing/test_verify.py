@@ -73,8 +73,8 @@ CORRUPTIONS = {
     "amount of a top-up": ("update top_up set amount_minor = amount_minor + 1", "top-up", "paid", "100001", "100000"),
     "bonus of a top-up": ("update top_up set bonus_minor = 1", "top-up", "bonus", "1", "10000"),
     "transaction without book": ("delete from book where kind = 'member'", "transaction without book", "book", "missing", ""),
-    "a hold that reserves nothing": ("insert into hold (member_id, id, request_hash, currency, amount_minor, created_at)"
-        " select member_id, gen_random_uuid(), '', currency, 10, '2026-06-15' from wallet", "hold", "remaining", "10", "0"),
+    "a hold that reserves nothing": ("insert into hold (member_id, id, request_hash, currency, amount_minor, created_at, bonus_limit_minor, by_member)"
+        " select member_id, gen_random_uuid(), '', currency, 10, '2026-06-15', 0, true from wallet", "hold", "remaining", "10", "0"),
     "held for nobody": ("update wallet_grant set held_minor = 5 where kind = 'paid'", "held", "held", "5", "0"),
     "owed by nobody": ("update wallet set receivable_minor = 7", "receivable", "receivable", "7", "0"),
     "licence of another listing": ("insert into license (member_id, id, listing_id, version, quantity, state, is_exclusive, starts_at)"
@@ -145,9 +145,9 @@ def member(app: Flask, owner: Engine) -> Member:
 ORDER = (
     "insert into publisher values ('00000000-0000-0000-0000-000000000009', 'p', 'p', 'p', 'partner', true, 3000);"
     "insert into listing (id, slug, publisher_id, kind, category, name_zh, name_en, summary_zh, summary_en, description_zh, description_en, state, revision, pricing,"
-    " currency, price_minor, tax_rate_bp, bonus_limit_bp, is_repeatable, required_rank, required_features, minutes_saved, automates, rating_sum, rating_count, updated_at)"
+    " currency, price_minor, tax_rate_bp, bonus_limit_bp, is_repeatable, required_rank, required_features, minutes_saved, automates, rating_sum, rating_count, updated_at, is_quarantined)"
     " values ('00000000-0000-0000-0000-000000000008', 's', '00000000-0000-0000-0000-000000000009', 'rpa', 'c', 'n', 'n', 's', 's', 'd', 'd', 'published', 1, 'one_time',"
-    " 'CNY', 21200, 600, 0, true, 0, '{}', 0, '{}', 0, 0, '2026-06-01');"
+    " 'CNY', 21200, 600, 0, true, 0, '{}', 0, '{}', 0, 0, '2026-06-01', false);"
     "insert into store_order (member_id, id, request_hash, listing_id, version, quantity, price_minor, total_minor, tax_minor, currency, paid_minor, bonus_minor,"
     " balance_after_minor, state, at) values (:member, :id, '', '00000000-0000-0000-0000-000000000008', '1', 1, 21200, 21200, 1200, 'CNY', 16200, 5000, 88800, 'completed', '2026-06-15')"
 )
