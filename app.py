@@ -284,4 +284,5 @@ STEPS: list[passage.Step] = [
     billing_passage.AUTO_TOP_UPS,  # after what empties wallets; what arrives pays what is past due
     billing_passage.DOCUMENTS,
     operations_passage.OFFERS,
+    outbox.MESSAGES,
 ]

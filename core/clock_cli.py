@@ -44,8 +44,8 @@ def advance(to: datetime | None, days: int | None) -> None:
 
 def travel(to: datetime | None, days: int | None, also: tuple[Step, ...] = ()) -> None:
     """Send the clock on its way and take it there, showing progress. A move that was interrupted is finished first."""
-    clock_moves.go_on()
     try:
+        clock_moves.go_on()
         with transaction(SYSTEM):
             standing = clock_moves.start(clock_moves.target(to, days, clock.now()), "command line")
         assert standing.moving_to
@@ -53,6 +53,8 @@ def travel(to: datetime | None, days: int | None, also: tuple[Step, ...] = ()) -
             went = clock_moves.go_on(lambda seen: _show(bar, seen), also)
     except AppError as error:
         raise click.ClickException(error.detail) from None
+    except clock_moves.StepsFailed as error:
+        raise click.ClickException(f"the clock has arrived, but {error} (see the log)") from None
     if not went:
         raise click.ClickException("another process is moving the clock already; `flask clock show` tells how far it is")
 

@@ -5,6 +5,7 @@ killed anywhere, the next `go_on` continues from where the clock stands.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,13 @@ class TooFar(Invalid):
     """Further than the setting `clock_days_max` allows in one move."""
 
     code = "too_far"
+
+
+class StepsFailed(Exception):
+    """The clock has arrived, but some of what was due on the way failed; each failure is in the log, and the scheduled jobs come back to it."""
+
+    def __init__(self, failed: Counter[str]) -> None:
+        super().__init__(", ".join(f"{name} failed {count} times" for name, count in failed.items()))
 
 
 class ProductClock(Base):
@@ -142,18 +150,22 @@ def go_on(tell: Callable[[Standing], None] = lambda _standing: None, also: tuple
     """Take the clock to where it was sent, living through the time in between; False when it was not sent anywhere, or somebody else does it.
 
     `tell` hears of every instant; `also` are steps that take part in this move only, after the others. Returns when every process sees the new time.
+    Raises StepsFailed then, where something failed on the way.
     """
+    failed: Counter[str] = Counter()
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     with _alone() as is_alone:
         standing = _read() if is_alone else None
         if standing is None or standing.moving_to is None:
             return False
-        for at in passage.live_through([*passage.steps(app), *also], standing.now, standing.moving_to):
+        for at in passage.live_through([*passage.steps(app), *also], standing.now, standing.moving_to, failed):
             _put(at)
             tell(_read())
         with transaction(SYSTEM) as session:
             session.execute(update(ProductClock).values(moving_to=None))
     time.sleep(clock.CACHE_S)
+    if failed:
+        raise StepsFailed(failed)
     return True
 
 

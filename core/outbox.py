@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core import clock
 from core.db import SYSTEM, Base, db, transaction
+from core.passage import Step
 
 Subscriber = Callable[["OutboxMessage"], None]
 _subscribers: dict[str, list[Subscriber]] = defaultdict(list)
@@ -83,3 +84,6 @@ def _deliver_one(message_id: int, at: datetime) -> bool:
 def deliver_waiting() -> int:
     """The repeated job: deliver what waits now."""
     return deliver(clock.now())
+
+
+MESSAGES = Step("messages between rooms", "select min(at) from outbox where delivered_at is null and attempts = 0", deliver)

@@ -4,6 +4,7 @@
 the scheduled job does, with `at` given instead of asked for.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,23 +39,23 @@ def steps(app: Flask) -> list[Step]:
     return found
 
 
-def live_through(taking_part: list[Step], since: datetime, until: datetime) -> Iterator[datetime]:
+def live_through(taking_part: list[Step], since: datetime, until: datetime, failed: Counter[str]) -> Iterator[datetime]:
     """From `since` to `until`: yields each instant before what is due at it is done, so that the caller can put the clock there; `until` comes last.
 
     What is overdue at `since` is done first of all, at `since`. Something that stays due (its rows are held by another process, or are parked)
-    is left to the next instant and to the scheduled jobs.
+    is left to the next instant and to the scheduled jobs. So is a step that fails: it is counted in `failed`, and time goes on without it, as in life.
     """
     at = since
     while True:
         yield at
-        _do_all(taking_part, at)
+        _do_all(taking_part, at, failed)
         if at >= until:
             return
         coming = [due for due in _dues(taking_part) if due is not None and due > at]
         at = min([*coming, until])
 
 
-def _do_all(taking_part: list[Step], at: datetime) -> None:
+def _do_all(taking_part: list[Step], at: datetime, failed: Counter[str]) -> None:
     before: list[datetime | None] = []
     for _round in range(ROUNDS):
         dues = _dues(taking_part)
@@ -65,7 +66,11 @@ def _do_all(taking_part: list[Step], at: datetime) -> None:
             log.warning("left for later", at=at.isoformat(), steps=[step.name for step in ready])
             return
         for step in ready:
-            step.run(at)
+            try:
+                step.run(at)
+            except Exception:  # (whoever moves the clock says so when it has arrived)
+                failed[step.name] += 1
+                log.exception("a step failed", step=step.name, at=at.isoformat())
         before = dues
     log.warning("still due", at=at.isoformat(), steps=[step.name for step in ready])
 

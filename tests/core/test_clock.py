@@ -149,6 +149,10 @@ def test_what_stays_due_does_not_stop_the_clock(app: Flask, monkeypatch: pytest.
     assert 1 <= len(tried) <= 4
 
 
+class Killed(BaseException):
+    """The process ends: nobody catches it."""
+
+
 def test_a_move_that_was_interrupted_goes_on(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     start, ran = clock.now(), []
     due = [start + timedelta(days=day) for day in (1, 2, 3)]
@@ -156,19 +160,40 @@ def test_a_move_that_was_interrupted_goes_on(app: Flask, monkeypatch: pytest.Mon
     def run(at: datetime) -> None:
         if len(ran) == 1 and not died:
             died.append(at)
-            raise RuntimeError("killed")
+            raise Killed
         ran.append(due.pop(0))
 
     died: list[datetime] = []
     monkeypatch.setattr(passage, "_dues", lambda taking_part: [due[0] if due else None])
     monkeypatch.setitem(app.extensions, "passage", [Step("daily", "", run)])
     send(days=10)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(Killed):
         clock_moves.go_on()
     assert (stands().is_moving, round(clock.ahead() / timedelta(days=1))) == (True, 2)
     assert clock_jobs.go_on() is True
     assert (len(ran), len(died), stands().is_moving) == (3, 1, False)
     assert abs(clock.ahead() - timedelta(days=10)) < NEAR
+
+
+def test_a_step_that_fails_does_not_stop_time_and_is_not_hushed_up(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, ran = clock.now(), []
+    due = [start + timedelta(days=day) for day in (1, 2)]
+
+    def broken(_at: datetime) -> None:
+        raise ZeroDivisionError
+
+    def works(at: datetime) -> None:
+        ran.append(at)
+        due.pop(0)
+
+    monkeypatch.setattr(passage, "_dues", lambda taking_part: [due[0], due[0]] if due else [None, None])
+    monkeypatch.setitem(app.extensions, "passage", [Step("broken", "", broken), Step("works", "", works)])
+    send(days=5)
+    with pytest.raises(clock_moves.StepsFailed, match="broken failed 2 times"):
+        clock_moves.go_on()
+    assert len(ran) == 2
+    assert not stands().is_moving
+    assert abs(clock.ahead() - timedelta(days=5)) < NEAR
 
 
 def test_only_one_process_moves_it(app: Flask, nothing_due: None) -> None:
