@@ -130,7 +130,7 @@ def _page(
                 errors, status = {**(errors or {}), **{name: [text] for name, text in error.fields.items()}}, error.status
                 failure = failure or error
         page = render_template(
-            "csm/contract.html", member=member, given=given, preview=preview, errors=errors, failure=failure, lines=catalogue.product_lines(),
+            "csm/contract.html", member=member, given=given, preview=preview, errors=errors, failure=failure, products=catalogue.product_lines(),
             editions=catalogue.all_editions(), periods=ALL_PERIODS, years=range(2, contracts.LONGEST_COMMITMENT + 1), deployments=contracts.DEPLOYMENTS,
             terms=subscription_words, form_id=given.get("id") if failure and failure.code != "id_reused" and given.get("id") else new_id(),
         )  # fmt: skip
