@@ -25,7 +25,7 @@ PERIODS = ("month", "quarter", "year", "once", "maintenance")
 PERIOD_NAMES = {
     "month": _l("Monthly"), "quarter": _l("Quarterly"), "year": _l("Yearly"), "once": _l("Licence, once"), "maintenance": _l("Maintenance, a year"),
 }  # fmt: skip
-_MONEY = validate.Regexp(r"^[0-9]{1,9}(\.[0-9]{1,2})?$", error=_l("Write an amount like 1200.00."))
+_MONEY = validate.Regexp(r"^[0-9][0-9,]{0,11}(\.[0-9]{1,2})?$", error=_l("Write an amount like 1200.00."))
 
 
 class PriceForm(Schema):
@@ -58,7 +58,7 @@ def _change(form: dict[str, Any]) -> Change:
     entity = ledger_queries.entity_for(form["currency"] or None)
     line, rank = form["edition"].rsplit("/", 1)
     day = ledger_queries.parse_instant(form["valid_from"], entity, end=False, field="valid_from")
-    return Change(line, int(rank), entity.currency, form["period"], day, *(int(Decimal(form[name]) * 100) for name in ("base", "seat")))
+    return Change(line, int(rank), entity.currency, form["period"], day, *(int(Decimal(form[name].replace(",", "")).scaleb(2)) for name in ("base", "seat")))
 
 
 @finance.get("/prices")

@@ -9,11 +9,10 @@ from flask.typing import ResponseReturnValue
 from flask_babel import LazyString
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from marshmallow import ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from billing import dunning, exports, ledger_queries, renewal_dry_run, renewal_lists
 from billing.finance_blueprint import finance
-from billing.finance_schemas import _Query
 from billing.wallet_schemas import errors_of
 from core.access import requires
 from core.actor import actor
@@ -37,8 +36,11 @@ FAULTS: dict[str, LazyString] = {
 STEPS: dict[str, LazyString] = {"retry": _l("tried again"), "suspend": _l("suspended"), "end": _l("ended")}
 
 
-class DueQuery(_Query):
+class DueQuery(Schema):
     """How far to look, and whether only at those that wallets do not cover."""
+
+    class Meta:
+        unknown = EXCLUDE
 
     days = fields.Integer(load_default=30, validate=validate.OneOf(HORIZONS))
     show = fields.String(load_default="all", validate=validate.OneOf(("all", "short")))
