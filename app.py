@@ -81,7 +81,7 @@ from core.db import db
 from core.json_answers import Json
 from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.settings import Settings
-from marketplace import license_api, license_jobs, order_refund_pages, orders_api, reviews, run_jobs, runs, store_api, store_pages
+from marketplace import license_api, license_jobs, order_refund_pages, orders_api, reviews, run_jobs, runs, service_decisions, store_api, store_pages
 from marketplace.app_pages import apps
 from marketplace.checks import jobs as check_jobs
 from marketplace.license_pages import licenses_pages
@@ -261,6 +261,7 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (60, renewal_jobs.renew_due_subscriptions),
     (3600, renewal_jobs.tell_members),
     (60, license_jobs.renew_due_licenses),
+    (60, service_decisions.run_due_now),
     (60, document_jobs.issue_documents),
     (300, recognition_jobs.recognise_days),
     (60, check_jobs.check_waiting),
@@ -277,6 +278,7 @@ STEPS: list[passage.Step] = [
     billing_passage.NOTICES,  # asked by the day's end, so before what closes it
     billing_passage.RECOGNITION,  # a day that is over is closed before the next one begins
     billing_passage.MONEY_EXPIRES,
+    service_decisions.SERVICES,  # what silence accepts is captured before its hold ends
     billing_passage.HOLDS_EXPIRE,
     billing_passage.PAUSES_END,
     billing_passage.RENEWALS,

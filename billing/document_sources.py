@@ -1,6 +1,6 @@
 """What the ledger says that a document is made of: entries of wallets, each with what it was for. Reads only.
 
-Orders, listings and subscriptions are read by table name: this room does not know the rooms above.
+Orders, listings, services and subscriptions are read by table name: this room does not know the rooms above.
 """
 
 import uuid
@@ -21,7 +21,8 @@ _ENTRIES = f"""
 select t.book_id as member_id, t.id, t.currency, t.seq, t.kind, t.effective_at as at, t.reverses_id, t.memo,
   x.consumed_minor, x.consumed_tax_minor, x.from_paid_minor, x.from_bonus_minor, x.owed_minor, x.received_minor,
   x.returned_minor, coalesce(f.tax, x.returned_tax_minor) as returned_tax_minor, x.back_paid_minor, x.back_bonus_minor,
-  l.name_zh, l.name_en, l.tax_rate_bp as own_rate_bp, o.version, coalesce(o.quantity, 1) as quantity, c.motion, c.service_from, c.service_until,
+  l.name_zh || coalesce(' · ' || z.name_zh, '') as name_zh, l.name_en || coalesce(' · ' || z.name_en, '') as name_en,
+  coalesce(y.tax_rate_bp, l.tax_rate_bp) as own_rate_bp, o.version, coalesce(o.quantity, 1) as quantity, c.motion, c.service_from, c.service_until,
   n.name_zh as line_zh, n.name_en as line_en, e.name_zh as edition_zh, e.name_en as edition_en, m.seats, p.base_minor, p.seat_minor,
   u.method, u.bank_reference, u.bonus_minor as granted_minor, k.brand, k.last4
 from ({{entries}}) t
@@ -43,6 +44,8 @@ left join lateral (
   select sum(y.amount_minor) filter (where y.account = 27)::bigint as tax from refund_line y where y.member_id = t.book_id and y.refund_id = t.id
 ) f on true
 left join store_order o on o.member_id = t.book_id and o.id = t.id left join listing l on l.id = o.listing_id
+left join service_milestone z on o.kind = 'milestone' and z.member_id = o.member_id and z.charge_id = o.id
+left join service_order y on y.member_id = z.member_id and y.id = z.order_id
 left join subscription_charge c on c.member_id = t.book_id and c.id = t.id
 left join subscription_motion m on m.member_id = c.member_id and m.id = c.id
 left join subscription s on s.member_id = c.member_id and s.id = c.subscription_id

@@ -143,9 +143,11 @@ def capture(
 
 def release(
     member_id: uuid.UUID, hold_id: uuid.UUID, release_id: uuid.UUID, amount_minor: int | None, *, at: datetime, reason: str | None,
-    created_by: uuid.UUID | None, as_member: bool,
+    created_by: uuid.UUID | None, as_member: bool, for_order: bool = False,
 ) -> Hold:  # fmt: skip
     """Give back a part of a hold, or all that is left (None). Money past its date expires as it comes back; again, it is the same release.
+
+    `for_order`: the order whose hold it is keeps its own record of who did it and why.
 
     Raises HoldExceeded, HoldClosed, IdReused, NotFound, and Forbidden where a member asks for what we have placed.
     """
@@ -165,7 +167,7 @@ def release(
         raise IdReused(_("This id was already used for another request."), field="id")
     before = {"state": "open", "released_minor": hold.released_minor}
     found = show(member_id, hold_id)
-    if not as_member and status == "new":
+    if not as_member and not for_order and status == "new":
         after = {"state": found.state, "released_minor": found.released_minor}
         audit.record("hold.release", hold_id, at=at, member_id=member_id, before=before, after=after, reason=reason)
     return found

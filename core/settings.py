@@ -86,6 +86,8 @@ class Settings:
     offer_days: int = 30
     license_retry_hours: int = 24  # when an unpaid term of a store licence is tried again
     license_grace_days: int = 14  # unpaid for longer: the licence ends
+    service_days: int = 60  # within which a partner delivers what was ordered of it
+    service_accept_days: int = 7  # silence so long after a delivery is acceptance
     stale_listing_days: int = 730  # not updated for longer: hidden in the store unless asked for
     event_batch_max: int = 5_000
     clock_days_max: int = 3_660  # how far a demo's clock moves at a time

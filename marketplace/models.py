@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, text
-from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db import Base
@@ -65,6 +65,7 @@ class Listing(Base):
     minutes_saved: Mapped[int]  # per run, the publisher's statement
     automates: Mapped[dict[str, Any]]  # {"steps": [[feature, action], …]}: the toil it replaces
     current_version: Mapped[str | None]  # None: nothing of it can be bought now
+    milestones: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)  # of a service: [{name_zh, name_en, share_bp, days}, …], shares sum to 10,000
     is_quarantined: Mapped[bool] = mapped_column(default=False)
     state_reason: Mapped[str | None]  # why it was deprecated or archived
     replacement_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("listing.id"))  # what a deprecated listing points to
@@ -79,6 +80,7 @@ class Listing(Base):
         CheckConstraint("trial_days between 0 and 365 and (trial_days = 0 or price_minor > 0 and not is_repeatable)", name="trial"),
         CheckConstraint("state in ('draft', 'in_review', 'published', 'deprecated', 'archived')", name="state"),
         CheckConstraint("required_rank between 0 and 4 and bonus_limit_bp between 0 and 10000", name="limits"),
+        CheckConstraint("milestones is null or are_milestones(milestones)", name="milestones"),
         Index(None, "publisher_id"),
     )
 
@@ -135,10 +137,10 @@ class Order(Base):
     csm_id: Mapped[uuid.UUID | None]  # to whom the sale is attributed
     placed_by: Mapped[uuid.UUID | None]
     at: Mapped[datetime]
-    kind: Mapped[str] = mapped_column(server_default=text("'purchase'"), default="purchase")  # purchase | trial | renewal
+    kind: Mapped[str] = mapped_column(server_default=text("'purchase'"), default="purchase")  # purchase | trial | renewal | milestone
     license_id: Mapped[uuid.UUID | None]  # of a renewal: the licence it prolongs
     __table_args__ = (
-        CheckConstraint("kind in ('purchase', 'trial', 'renewal') and (kind = 'renewal') = (license_id is not null)", name="kind"),
+        CheckConstraint("kind in ('purchase', 'trial', 'renewal', 'milestone') and (kind = 'renewal') = (license_id is not null)", name="kind"),
         Index("store_order_one_trial_idx", "member_id", "listing_id", unique=True, postgresql_where=text("kind = 'trial'")),
         CheckConstraint("quantity >= 1 and total_minor = price_minor * quantity", name="total"),
         CheckConstraint("state in ('completed', 'refunded')", name="state"),

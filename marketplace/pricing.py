@@ -89,7 +89,7 @@ def offered(slug: str) -> Offered:
         select(Listing, Publisher).join(Publisher, Publisher.id == Listing.publisher_id).where(Listing.slug == slug, Listing.state == "published")
     ).one_or_none()
     version = row[0].current_version if row else None
-    if row is None or version is None:
+    if row is None or version is None or row[0].milestones:  # a service is ordered, not bought
         _offered.pop(slug, None)
         raise NotForSale(_("This listing is not for sale."))
     listing, publisher = row

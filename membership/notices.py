@@ -219,6 +219,33 @@ SENTENCES: dict[str, Callable[[_Facts], str]] = {
         if f.details.get("owed_minor")
         else _("Your payment of %(amount)s was taken back by the bank.", amount=f.money())
     ),
+    "service_delivered": lambda f: _(
+        "%(name)s: “%(milestone)s” is delivered. Accept it or say what is wrong by %(day)s; after that it counts as accepted.",
+        name=f.name(),
+        milestone=f.name("milestone"),
+        day=f.day("until"),
+    ),
+    "service_accepted": lambda f: _(
+        "%(name)s: nobody objected to “%(milestone)s”, so it was accepted and %(amount)s was paid from the money held.",
+        name=f.name(),
+        milestone=f.name("milestone"),
+        amount=f.money(),
+    ),
+    "service_lapsed": lambda f: _(
+        "%(name)s: “%(milestone)s” was not delivered or decided in time. %(amount)s is available again.",
+        name=f.name(),
+        milestone=f.name("milestone"),
+        amount=f.money(),
+    ),
+    "service_cancelled": lambda f: _("%(name)s was cancelled. %(amount)s is available again.", name=f.name(), amount=f.money()),
+    "service_decided": lambda f: _(
+        "%(name)s: of “%(milestone)s”, %(amount)s was paid and %(returned)s is available again. Why: %(reason)s",
+        name=f.name(),
+        milestone=f.name("milestone"),
+        amount=f.money(),
+        returned=f.money("returned_minor"),
+        reason=f.text("reason"),
+    ),
     "bonus_expiring": lambda f: _("A bonus of %(amount)s expires on %(day)s. What is not used by then is gone.", amount=f.money(), day=f.day("at")),
 }
 KINDS = tuple(SENTENCES)
