@@ -16,7 +16,8 @@ import core.outbox  # noqa: F401
 import marketplace.lifecycle_models
 import marketplace.models
 import marketplace.run_models
-import marketplace.search_index  # noqa: F401
+import marketplace.search_index
+import marketplace.service_models  # noqa: F401
 import membership.models
 import membership.motions  # noqa: F401
 import operations.models  # noqa: F401
