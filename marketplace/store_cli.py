@@ -9,7 +9,7 @@ from sqlalchemy import select
 from core.clock import now
 from core.db import SYSTEM, transaction
 from marketplace import bundles, publishers, publishing, reviews
-from marketplace.checks import shipped, signing
+from marketplace.checks import pipeline, shipped, signing
 from marketplace.models import Listing, Publisher
 from marketplace.sandbox.limits import Limits
 from membership.models import LegalEntity
@@ -60,3 +60,26 @@ def check_showcase(keys: Path, rotate: bool) -> None:
             click.echo(f"    {finding.where} {finding.rule}: {finding.what}")
     if failed:
         raise click.ClickException(f"{failed} bundles did not pass")
+
+
+@store_cli.command("check")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def check_folder(folder: Path) -> None:
+    """Check a bundle's FOLDER on this machine by the same code that the store uses; nothing is uploaded."""
+    try:
+        bundle = bundles.build(folder)
+    except bundles.BundleInvalid as error:
+        raise click.ClickException(error.detail) from error
+    records = pipeline.Check(bundle.content, bundle.manifest["kind"], Limits(), _tell).run()
+    if any(record.state != pipeline.PASSED for record in records):
+        raise click.ClickException("not all checks have passed")
+    click.echo(f"all checks have passed; sha256 {bundle.sha256}")
+
+
+def _tell(record: pipeline.Record) -> None:
+    """One line a check that has ended, and one a finding, with its fix."""
+    if record.state in (pipeline.RUNNING, pipeline.WAITING):
+        return
+    click.echo(f"{record.name:10} {record.state}")
+    for finding in record.findings:
+        click.echo(f"           {finding.where} {finding.sentence} {finding.fix}")

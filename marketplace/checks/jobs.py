@@ -13,7 +13,6 @@ from core.db import SYSTEM, db, transaction
 from core.settings import Settings
 from marketplace import approvals, lifecycle
 from marketplace.checks import pipeline, records
-from marketplace.checks.findings import Finding
 from marketplace.lifecycle_models import VersionCheck, VersionTransition
 from marketplace.models import Artifact, Listing, ListingVersion
 from marketplace.sandbox import box
@@ -120,29 +119,34 @@ def _refused() -> list[tuple[uuid.UUID, str]]:
     return [(row[0], row[1]) for row in rows]
 
 
-def replay_published(limit: int = 200) -> dict[str, list[Finding]]:
-    """Daily: check everything on sale again, as it lies in the database. What no longer passes is named by slug, kept as a record and told to reviewers.
+def replay_published() -> int:
+    """Daily: have everything on sale checked again, as it lies in the database; one small job each, behind all that somebody waits for."""
+    if box.unavailable() is not None:
+        return 0
+    with transaction(SYSTEM) as session:
+        on_sale = select(Listing.id, Listing.current_version).where(Listing.state == "published", Listing.current_version.is_not(None))
+        rows = session.execute(on_sale.order_by(Listing.slug)).all()
+    for listing_id, number in rows:
+        jobs.enqueue(replay_one, str(listing_id), number, queue="bulk", timeout_s=TIMEOUT_S, key=f"replay-{listing_id}")
+    return len(rows)
 
-    Records of an earlier attempt and the signature stay: a version does not lose them because a library changed, but somebody must look.
+
+def replay_one(listing_id: str, number: str) -> bool | None:
+    """Check one released version again. True where it still passes; what no longer does is kept on its record and shown to reviewers.
+
+    The records of its release and its signature stay: a version does not lose them because a library changed, but somebody must look.
     """
     settings: Settings = current_app.extensions["settings"]
-    if box.unavailable() is not None:
-        return {}
+    key = (uuid.UUID(listing_id), number)
     with transaction(SYSTEM) as session:
-        rows = session.execute(
-            select(Listing.slug, Listing.kind, Artifact.content, ListingVersion.listing_id, ListingVersion.number)
-            .join(ListingVersion, (ListingVersion.listing_id == Listing.id) & (ListingVersion.number == Listing.current_version))
-            .join(Artifact, Artifact.sha256 == ListingVersion.sha256)
-            .where(Listing.state == "published")
-            .order_by(Listing.slug)
-            .limit(limit)
-        ).all()
-    broken = {}
-    for slug, kind, content, listing_id, number in rows:
-        done = pipeline.Check(content, kind, Limits.of(settings)).run()
-        findings = [finding for record in done for finding in record.findings]
-        with transaction(SYSTEM):
-            approvals.remember_replay(listing_id, number, findings, at=now())
-        if findings:
-            broken[slug] = findings
-    return broken
+        version, listing = session.get(ListingVersion, key), session.get(Listing, key[0])
+        if version is None or listing is None or version.state != "published" or box.unavailable() is not None:
+            return None
+        artifact = session.get(Artifact, version.sha256)
+        assert artifact is not None
+        content, kind = artifact.content, listing.kind
+    done = pipeline.Check(content, kind, Limits.of(settings)).run()
+    findings = [finding for record in done for finding in record.findings]
+    with transaction(SYSTEM):
+        approvals.remember_replay(*key, findings, at=now())
+    return not findings

@@ -7,9 +7,11 @@ from datetime import timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from rq import Queue
 from sqlalchemy import select
 
 from core.db import SYSTEM, transaction
+from core.jobs import connection
 from marketplace import approvals, bundles, lifecycle
 from marketplace.checks import jobs, pipeline, records, shipped, signing
 from marketplace.lifecycle_models import SigningKey, VersionCheck
@@ -205,14 +207,16 @@ def test_the_sweep_finds_what_no_worker_took_and_what_one_lost(app, monkeypatch)
 
 @needs_sandbox
 def test_what_is_on_sale_is_replayed_and_what_no_longer_passes_is_shown(app):
-    open_store(MAIL)
-    assert jobs.replay_published() == {}
+    (listing_id,) = open_store(MAIL).values()
+    assert jobs.replay_published() == 1
+    assert Queue("bulk", connection=connection()).count == 1, "it stands behind all that somebody waits for"
+    assert jobs.replay_one(str(listing_id), "1.0.0") is True
     with transaction(SYSTEM) as session:
         assert approvals.no_longer_pass() == []
         artifact = session.scalars(select(Artifact)).one()
         files = unzip(artifact.content)
         artifact.content = zip_of({**files, "expected/late/mail.txt": b"other\n"})
-    assert set(jobs.replay_published()) == {MAIL}
+    assert jobs.replay_one(str(listing_id), "1.0.0") is False
     with transaction(SYSTEM):
         ((listing, number, findings),) = approvals.no_longer_pass()
         assert (listing.slug, number, findings[0].rule) == (MAIL, "1.0.0", "expected_differs")
@@ -235,3 +239,20 @@ def test_a_service_is_its_milestones(app):
 def test_an_installation_without_a_key_makes_one(settings, tmp_path):
     fresh = dataclasses.replace(settings, artifact_signing_key="", var_dir=tmp_path)
     assert signing.public_bytes(records.key_of(fresh)) == signing.public_bytes(records.key_of(fresh))
+
+
+@needs_sandbox
+def test_a_folder_is_checked_from_the_command_line_by_the_same_code(app, tmp_path):
+    files = unzip(bundles.build(SHOWCASE[FREE].folder).content)
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    runner = app.test_cli_runner()
+    good = runner.invoke(args=["store", "check", str(tmp_path)])
+    assert good.exit_code == 0, good.output
+    assert "all checks have passed" in good.output
+    (tmp_path / "task.robot").write_bytes(files["task.robot"] + b"\nMore\n    Evaluate    1\n")
+    bad = runner.invoke(args=["store", "check", str(tmp_path)])
+    assert bad.exit_code == 1
+    assert "Evaluate" in bad.output
+    assert "task.robot:" in bad.output
