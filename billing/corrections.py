@@ -22,7 +22,9 @@ from core.ids import derived
 from core.ids import request_hash as hash_of
 
 KIND = "correction"
-WITH_A_WAY_OF_THEIR_OWN = frozenset({KIND, "card_refund", "bank_refund", "refund_paid", "refund_failed", "dispute", "dispute_lost", "dispute_won"})
+WITH_A_WAY_OF_THEIR_OWN = frozenset(
+    {KIND, "recognition", "card_refund", "bank_refund", "refund_paid", "refund_failed", "dispute", "dispute_lost", "dispute_won"}
+)
 WALLET = (A.WALLET_PAID, A.WALLET_BONUS)
 heard: list[Callable[[LedgerTransaction, datetime], None]] = []
 """Called with each entry that finance had corrected, in the same transaction; a room above whose rows stand for it adds itself."""

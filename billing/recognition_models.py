@@ -12,7 +12,7 @@ from core.db import Base
 class Deferral(Base):
     """What one ledger transaction of a member put into deferred revenue, below zero where it took out, and what of that is recognised so far.
 
-    It is earned evenly over the service period of its charge less the pauses in it; what was given back by staff, from `counts_from` on.
+    It is earned evenly over the service period of its charge less the pauses in it; what was given back by staff lowers the price of all of it.
     """
 
     __tablename__ = "deferral"
@@ -24,7 +24,6 @@ class Deferral(Base):
     deferred_minor: Mapped[int]
     recognised_minor: Mapped[int]
     posted_on: Mapped[date]  # the local day of the transaction: nothing is earned before
-    counts_from: Mapped[datetime | None]
     is_open: Mapped[bool]  # some of it is still to be earned
     __table_args__ = (
         ForeignKeyConstraint(["member_id", "id"], ["ledger_transaction.book_id", "ledger_transaction.id"]),

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, select, text
 
-from billing import ledger_queries, recognition, recognition_jobs, refunds, subscription_charges, subscription_ends, subscription_previews
+from billing import corrections, ledger_queries, recognition, recognition_jobs, refunds, subscription_charges, subscription_ends, subscription_previews
 from billing.accounts import Account as A
 from billing.models import SubscriptionCharge
 from billing.recognition_models import Deferral, RecognitionDay
@@ -173,19 +173,45 @@ def test_bonus_is_no_revenue(app: Flask) -> None:
     assert_books_hold()
 
 
-def test_what_staff_give_back_is_not_earned(member: Member) -> None:
-    """Ten of thirty days are used; the rest is given back on the eleventh: nothing more is earned, to the cent."""
+def test_what_staff_give_back_lowers_the_price_of_the_whole_period(member: Member) -> None:
+    """After ten of thirty days a third is given back and the subscription goes on: the days gone are made good for at once, the others earn less."""
     subscription = world.subscribe(member, rank=2, seats=5, at=AT)
     net = net_of(world.month_price(2, 5))
+    back = net // 3
     recognition_jobs.recognise_days(end_of(24))
     used = sum(days().values())
     assert used == round(net * 10 / 30)
-    give_back(member, subscription, net - used, at=datetime(2026, 6, 25, 3, 0, tzinfo=UTC))
+    give_back(member, subscription, back, at=datetime(2026, 6, 25, 3, 0, tzinfo=UTC))
     recognition_jobs.recognise_days(end_of(30, month=7))
-    assert sum(days().values()) == used
+    amounts = days()
+    assert sum(amounts[date(2026, 6, n)] for n in range(15, 25)) == used
+    assert amounts[date(2026, 6, 25)] == round(net * 11 / 30) - round(back * 11 / 30) - used
+    assert all(abs(amounts[date(2026, 6, n)] - (net - back) / 30) <= 1 for n in range(26, 31))
+    assert sum(amounts.values()) == net - back
     assert total(A.DEFERRED_REVENUE, end_of(30, month=7)) == 0
-    assert all(abs(amount) <= 1 for day, amount in days().items() if day >= date(2026, 6, 25))
     assert_books_hold()
+
+
+def test_a_charge_that_is_corrected_was_never_revenue(member: Member) -> None:
+    subscription = world.subscribe(member, rank=2, seats=5, at=AT)
+    recognition_jobs.recognise_days(end_of(24))
+    with transaction(SYSTEM):
+        corrections.correct(member.id, subscription.id, id=new_id(), at=datetime(2026, 6, 25, 3, 0, tzinfo=UTC), memo="charged by mistake")
+    recognition_jobs.recognise_days(end_of(25))
+    assert sum(days().values()) == 0
+    recognition_jobs.recognise_days(end_of(30, month=7))
+    assert all(abs(amount) <= 1 for day, amount in days().items() if day > date(2026, 6, 25))
+    assert (total(A.DEFERRED_REVENUE, end_of(30, 7)), total(A.SUBSCRIPTION_REVENUE, end_of(30, 7))) == (0, 0)
+    assert_books_hold()
+
+
+def test_recognition_is_not_corrected_by_hand(member: Member) -> None:
+    world.subscribe(member, at=AT)
+    recognition_jobs.recognise_days(MIDNIGHT)
+    with transaction(SYSTEM) as session:
+        entry = session.execute(text("select id from ledger_transaction where kind = 'recognition'")).scalar_one()
+    with pytest.raises(corrections.NotCorrectable), transaction(SYSTEM):
+        corrections.correct(ENTITY, entry, id=new_id(), at=MIDNIGHT, memo="no")
 
 
 def test_what_is_given_back_after_it_was_earned_is_taken_back_at_once(member: Member) -> None:

@@ -100,7 +100,7 @@ CORRUPTIONS = {
     "a dispute without money": (DISPUTED, "money on its way", "reserve of disputes", "3", "0"),
     "open in a dispute": (DISPUTED, "frozen", "state", "open", "frozen"),
     "given back without a move": (REFUNDED.format(amount=5, account=28), "refund line", "lines", "5", "-5000"),
-    "deferred of a charge": (f"insert into deferral select book_id, id, id, '{ENTITY}', currency, 77, 0, '2026-06-15', null, true from ledger_transaction where kind = 'subscription'",
+    "deferred of a charge": (f"insert into deferral select book_id, id, id, '{ENTITY}', currency, 77, 0, '2026-06-15', true from ledger_transaction where kind = 'subscription'",
         "deferral", "deferred", "77", "4545"),
     "a day that the house book does not know": (f"insert into recognition_day values ('{ENTITY}', 'CNY', '2026-06-15', 33, '2026-06-16')", "recognised revenue", "recognised of the days", "33", "0"),
 }  # fmt: skip
