@@ -1,6 +1,6 @@
 """What staff give back lowers the price of the whole service period
 
-Revision: 0262, after 0301
+Revision: 0262, after 0340
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0262"
-down_revision = "0301"
+down_revision = "0340"
 branch_labels = None
 depends_on = None
 
