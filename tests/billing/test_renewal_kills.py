@@ -104,8 +104,9 @@ def test_killed_twice_nothing_is_lost_or_doubled(app: Flask) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)  # each run is a new process
 def test_killed_again_and_again(app: Flask) -> None:
-    _storm(app, members=80, kills=40, seed=7)
+    _storm(app, members=80, kills=20, seed=7)
 
 
 def test_two_processes_and_top_ups_at_the_same_time(app: Flask) -> None:
