@@ -144,8 +144,8 @@ def test_14_moves_beside_the_wallet_are_reversed_too(member: Member, at: datetim
     top_up(member, at, 2_000_00)
     spend(member, at, wallets.Target(A.DEFERRED_REVENUE, 1_200_00), kind="subscription")
     before = accounts(member.id)
-    post(member.id, at, "recognition", (A.DEFERRED_REVENUE, A.SUBSCRIPTION_REVENUE, 100_00))
-    correct(member.id, entry_of("recognition", member), at + DAY)
+    post(member.id, at, "reclassification", (A.DEFERRED_REVENUE, A.SUBSCRIPTION_REVENUE, 100_00))
+    correct(member.id, entry_of("reclassification", member), at + DAY)
     assert accounts(member.id) == before
     post(ENTITY, at, "bank", (A.BANK, A.PAYMENT_FEES, 5_00))
     with transaction(SYSTEM) as session:

