@@ -26,6 +26,7 @@ from core.settings import Settings
 from core.texts import is_storable
 from marketplace import downloads, licenses, lifecycle
 from marketplace.checks.findings import Finding, read
+from marketplace.checks.manifest import LONGEST_VALUE
 from marketplace.models import Artifact, ListingVersion
 from marketplace.run_models import Run, RunFile
 from marketplace.sandbox import box
@@ -63,6 +64,8 @@ def parameters_of(manifest: Mapping[str, Any], given: Mapping[str, str]) -> dict
     for name, schema in manifest["parameters"]["properties"].items():
         value = given.get(name, "").strip()
         found[name] = _typed(value, schema["type"]) if value else schema["default"]
+    if long := [name for name, value in found.items() if isinstance(value, str) and len(value) > LONGEST_VALUE]:
+        raise Invalid(_("Check the parameters."), fields={f"p-{name}": _("At most %(n)s characters.", n=LONGEST_VALUE) for name in long})
     validator = Draft202012Validator(manifest["parameters"], registry=Registry())
     wrong = {str(error.path[0]) if error.path else "": error.message[:200] for error in validator.iter_errors(found)}
     unstorable = {

@@ -14,6 +14,7 @@ from marketplace.checks.findings import Finding, Refused, refuse
 from marketplace.listings import RESOURCES, VERBS
 
 LARGEST, DEEPEST = 256 << 10, 32
+MOST_REPEATS, LONGEST_VALUE = 2, 1_000
 NEEDS = {  # kind: what it does with data, and so must declare; `any` stands for some resource
     "robot_task": "any:read", "form_schema": "any:write", "document_template": "any:read", "text_template": "message:send", "spreadsheet_template": "any:read",
 }  # fmt: skip
@@ -88,11 +89,32 @@ def _parameters(manifest: Mapping[str, Any]) -> Iterator[Finding]:
     if found := [Finding("manifest_parameters", one.what, "manifest.json") for one in schemas.findings(schema)]:
         yield from found
         return
+    # These are matched outside the sandbox, here and when somebody fills in a run: short texts, and patterns that take a short time on them.
+    slow = [text for text in _patterns(schema) if schemas.endless_repeats(text) > MOST_REPEATS]
+    long = [text for text in _texts(manifest) if len(text) > LONGEST_VALUE]
+    if slow or long:
+        yield Finding("manifest_parameters", (slow or long)[0][:100], "manifest.json")
+        return
     validator = Draft202012Validator(schema, registry=Registry())
     defaults = {name: one["default"] for name, one in schema["properties"].items()}
     for name, values in [("default", defaults), *((case["name"], case["parameters"]) for case in manifest.get("cases", []))]:
         if wrong := next(validator.iter_errors(values), None):
             yield Finding("manifest_parameters", f"{name}: {wrong.message[:150]}", "manifest.json")
+
+
+def _patterns(schema: Any) -> Iterator[str]:
+    for key, value in schemas.walk(schema):
+        if key == "pattern":
+            yield value
+        if key == "patternProperties":
+            yield from value
+
+
+def _texts(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Every text that is matched against the parameters' schema."""
+    values = [one["default"] for one in manifest["parameters"]["properties"].values()]
+    values += [value for case in manifest.get("cases", []) for value in case["parameters"].values()]
+    yield from (value for value in values if isinstance(value, str))
 
 
 def _host(declared: str) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from marketplace.checks.findings import Finding
 from marketplace.sandbox import box
 from marketplace.sandbox.limits import Limits
 
-MOST_DIFF = 40
+MOST_DIFF, WINDOW, LONGEST_LINE = 40, 20, 300
 STOPS = {"time": "replay_time", "cpu": "replay_time", "memory": "replay_memory", "output": "replay_output", "crashed": "replay_crashed"}
 
 
@@ -66,9 +66,15 @@ def first_difference(expected: bytes, actual: bytes) -> int | None:
 
 
 def difference(expected: bytes | None, actual: bytes | None) -> list[str]:
-    """A unified diff, for the reviewer; empty for what is no text."""
+    """A unified diff of the lines around the first that differs, for the reviewer; empty for what is no text.
+
+    Only there: a diff of large files that were made to be hard to compare would take for ever.
+    """
     try:
         ours, theirs = ((side or b"").decode("utf-8-sig").splitlines() for side in (expected, actual))
     except UnicodeDecodeError:
         return []
-    return [line[:300] for line in list(difflib.unified_diff(ours, theirs, n=1, lineterm=""))[2 : MOST_DIFF + 2]]
+    first = next((n for n, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
+    before, after = (side[max(0, first - 2) : first + WINDOW] for side in (ours, theirs))
+    lines = difflib.unified_diff([line[:LONGEST_LINE] for line in before], [line[:LONGEST_LINE] for line in after], n=1, lineterm="")
+    return [f"@@ {first + 1} @@", *[line for line in list(lines)[2:] if not line.startswith("@@")]][:MOST_DIFF]

@@ -28,7 +28,7 @@ def findings(schema: Any) -> Iterator[Finding]:
     except SchemaError as error:
         yield Finding("schema_invalid", f"{error.json_path}: {error.message[:150]}")
         return
-    for key, value in _walk(schema):
+    for key, value in walk(schema):
         if key in REFERENCES and not str(value).startswith("#"):
             yield Finding("schema_reference", str(value))
         if key in ("$id", "$vocabulary") and isinstance(value, (str, dict)):
@@ -40,14 +40,15 @@ def findings(schema: Any) -> Iterator[Finding]:
                 yield from _pattern(pattern)
 
 
-def _walk(value: Any) -> Iterator[tuple[str, Any]]:
+def walk(value: Any) -> Iterator[tuple[str, Any]]:
+    """Every key with its value, at any depth."""
     if isinstance(value, dict):
         for key, child in value.items():
             yield key, child
-            yield from _walk(child)
+            yield from walk(child)
     elif isinstance(value, list):
         for child in value:
-            yield from _walk(child)
+            yield from walk(child)
 
 
 def _pattern(pattern: str) -> Iterator[Finding]:
@@ -78,3 +79,22 @@ def _explodes(tree: Any, *, repeated: bool) -> bool:
         elif code in (_constants.ASSERT, _constants.ASSERT_NOT) and _explodes(argument[1], repeated=repeated):
             return True
     return False
+
+
+def endless_repeats(pattern: str) -> int:
+    """How many parts of a pattern repeat without a bound: matching takes the text's length to that power at worst."""
+
+    def count(tree: Any) -> int:
+        found = 0
+        for code, argument in tree:
+            if code in (_constants.MAX_REPEAT, _constants.MIN_REPEAT):
+                found += (argument[1] > 20) + count(argument[2])
+            elif code is _constants.SUBPATTERN:
+                found += count(argument[3])
+            elif code is _constants.BRANCH:
+                found += sum(count(branch) for branch in argument[1])
+            elif code in (_constants.ASSERT, _constants.ASSERT_NOT):
+                found += count(argument[1])
+        return found
+
+    return count(_parser.parse(pattern))

@@ -126,7 +126,7 @@ class _Reader:
     def __init__(self, limits: Limits, on_progress: Progress | None) -> None:
         self.limits, self.on_progress = limits, on_progress
         self.result, self.errors = bytearray(), bytearray()
-        self.scanned = 0
+        self.scanned = self.total = 0
         self.is_last = False
 
     def read(self, process: "subprocess.Popen[bytes]", deadline: float) -> str | None:
@@ -145,7 +145,8 @@ class _Reader:
                     if not piece:
                         selector.unregister(key.fileobj)
                     key.data.extend(piece)
-                if len(self.result) > self.limits.output_mb * MB or len(self.errors) > MB:
+                    self.total += len(piece)
+                if self.total > self.limits.output_mb * MB:  # progress and complaints count too
                     return "output"
                 self._tell()
         return None

@@ -9,7 +9,7 @@ import pytest
 from flask_babel import force_locale
 
 from marketplace import bundles
-from marketplace.checks import pipeline
+from marketplace.checks import pipeline, replay
 from marketplace.checks.findings import RULES
 from marketplace.checks.pipeline import FAILED, NOT_REACHED, PASSED
 from marketplace.sandbox import box
@@ -139,6 +139,8 @@ def parameter(**more):
         (parameter(default=7), "manifest_parameters"),
         (parameter(**{"$ref": "http://x.example"}), "manifest_parameters"),
         (parameter(pattern="(a+)+"), "manifest_parameters"),
+        (parameter(pattern="^a*a*a*a*b$"), "manifest_parameters"),
+        (parameter(default="a" * 5000), "manifest_parameters"),
         ({"name": "a\x00b"}, "manifest_schema"),
     ],
 )  # fmt: skip
@@ -180,6 +182,13 @@ def test_input_that_looks_like_a_formula_stays_text():
     files = {"t.xlsx": templates.xlsx(), "s.json": json.dumps(sample).encode()}
     made = box.run("spreadsheet_template", {"entry": "t.xlsx", "input": "s.json", "variables": {}, "keep": True}, files, QUICK)
     assert b"<f>" not in unzip(made.files["workbook.xlsx"])["xl/worksheets/sheet1.xml"]
+
+
+def test_outputs_that_are_hard_to_compare_are_compared_quickly():
+    one, other = (b"".join(b"%d\n" % (n * step % 7) for n in range(400_000)) for step in (3, 5))
+    began = time.monotonic()
+    assert replay.difference(one, other)[0] == "@@ 2 @@"
+    assert time.monotonic() - began < 5
 
 
 def test_every_rule_says_what_and_how(app):

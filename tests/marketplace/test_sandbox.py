@@ -142,6 +142,20 @@ def test_output_is_bounded():
 
 
 @needs_sandbox
+def test_progress_without_end_is_output_too():
+    line = '{"progress": "x", "percent": 1, "files": []}\\n'
+    told = []
+    flood = f"import os\nline = b'{line}' * 1000\nwhile True:\n  for fd in range(3, 20):\n    try: os.write(fd, line)\n    except OSError: pass"
+    code = base64.b64encode(flood.encode()).decode()
+    task = f"*** Tasks ***\nHarm\n    Evaluate    exec(__import__('base64').b64decode('{code}').decode())\n"
+    options = {"entry": "task.robot", "input": "in", "variables": {}}
+    files = {"task.robot": task.encode(), "in": b""}
+    outcome = box.run("robot_task", options, files, QUICK, lambda words, _percent: told.append(words))
+    assert outcome.stopped == "output"
+    assert len(told) < 200_000
+
+
+@needs_sandbox
 def test_a_forged_result_is_read_as_foreign_data():
     message = '{"report": {}, "files": [["../../etc/cron.d/x", 2]]}\\nhi'
     outcome = attempt(f"import os\nfor fd in range(3, 20):\n  try: os.write(fd, b'''{message}''')\n  except OSError: pass\nos._exit(0)")
