@@ -81,7 +81,7 @@ from core.db import db
 from core.json_answers import Json
 from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.settings import Settings
-from marketplace import license_api, license_jobs, order_refund_pages, orders_api, reviews, run_jobs, runs, service_decisions, store_api, store_pages
+from marketplace import holders, license_api, license_jobs, order_refund_pages, orders_api, reviews, run_jobs, runs, service_decisions, store_api, store_pages
 from marketplace.app_pages import apps
 from marketplace.checks import jobs as check_jobs
 from marketplace.license_pages import licenses_pages
@@ -241,6 +241,7 @@ COMMANDS: list[click.Command] = [
 SUBSCRIPTIONS: list[tuple[str, outbox.Subscriber]] = [
     (reviews.TOPIC, reviews.recount),
     (runs.TOPIC, run_use.record),
+    (holders.TOPIC, holders.tell),
 ]
 STRIPE_EVENTS: list[tuple[str, stripe_events.Listener]] = [
     *((event_type, card_refund_jobs.heard) for event_type in card_refund_jobs.EVENTS),

@@ -10,7 +10,7 @@ from sqlalchemy.orm import defer
 from core import audit
 from core.db import db
 from core.errors import Invalid, NotFound
-from marketplace import lifecycle
+from marketplace import holders, lifecycle
 from marketplace.listings import version_key
 from marketplace.models import Listing, ListingVersion
 
@@ -60,6 +60,7 @@ def act_on_listing(slug: str, action: str, reason: str, replacement: str, *, at:
     else:
         instead = _replacement(listing, replacement) if action == "deprecate" and replacement else None
         lifecycle.move_listing(listing, action, at=at, reason=reason, replacement=instead)
+    holders.publish(listing, None, action, reason, at=at)
     audit.record(f"listing.{action}", slug, at=at, before=before, after=_state(listing), reason=reason)
     return listing
 
@@ -76,6 +77,7 @@ def act_on_version(slug: str, number: str, action: str, reason: str, *, at: date
         lifecycle.offer_newest(listing, at)
     else:
         lifecycle.quarantine_version(listing, version, on=action == "quarantine", at=at, reason=reason)
+    holders.publish(listing, number, action, reason, at=at)
     audit.record(f"version.{action}", f"{slug} {number}", at=at, before=before, after=_state(version), reason=reason)
     return version
 

@@ -192,6 +192,15 @@ SENTENCES: dict[str, Callable[[_Facts], str]] = {
     "license_restored": lambda f: _("%(name)s is paid and works again.", name=f.name()),
     "license_over": lambda f: _("Your licence of %(name)s has ended. What you downloaded stays yours.", name=f.name()),
     "trial_over": lambda f: _("Your trial of %(name)s has ended. Nothing was charged; you can buy it in the store.", name=f.name()),
+    "app_quarantined": lambda f: _("%(name)s is in quarantine while a security question is examined: %(reason)s", name=f.name(), reason=f.text("reason")),
+    "app_lifted": lambda f: _("The quarantine of %(name)s is lifted; it can be used again.", name=f.name()),
+    "app_withdrawn": lambda f: _(
+        "Version %(version)s of %(name)s was withdrawn: %(reason)s You can go on using it, or update.",
+        version=f.text("version"),
+        name=f.name(),
+        reason=f.text("reason"),
+    ),
+    "app_deprecated": lambda f: _("%(name)s is no longer sold: %(reason)s You keep what you have.", name=f.name(), reason=f.text("reason")),
     "seats_changed": lambda f: _("%(name)s now has %(seats)s seats.", name=f.name(), seats=f.text("seats")),
     "edition_changed": lambda f: _("You now have the %(edition)s edition of %(name)s.", edition=f.name("edition"), name=f.name()),
     "order_refunded": lambda f: (

@@ -3,16 +3,20 @@
 from itertools import pairwise
 
 import pytest
+from flask_babel import force_locale
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 from sqlalchemy.exc import ProgrammingError
 
+from core import outbox
 from core.actor import Actor
 from core.db import SYSTEM, transaction
 from marketplace import downloads, lifecycle, publishing, stewardship
 from marketplace.lifecycle_models import ListingTransition, VersionTransition
 from marketplace.models import Listing, ListingVersion
+from membership import notices
+from membership.models import Notice
 from tests.factories import AT, make_member
 from tests.marketplace.store import FREE, acting_for, buy, open_store
 
@@ -130,6 +134,26 @@ def test_quarantine_stops_owners_until_it_is_lifted(app):
             act("lift")
         with transaction(buyer):
             assert downloads.hand_out(member_id, license_id, at=AT).version == "1.0.0"
+
+
+def test_holders_are_told_what_became_of_their_app(app):
+    open_store(FREE)
+    member, other = make_member(), make_member()
+    member_id, other_id = member.id, other.id
+    buy(member, FREE)
+    with transaction(REVIEWER):
+        stewardship.act_on_version(FREE, "1.0.0", "quarantine", "it may leak data", at=AT)
+        stewardship.act_on_version(FREE, "1.0.0", "lift", "a false alarm", at=AT)
+        stewardship.act_on_version(FREE, "1.0.0", "yank", "wrong totals", at=AT)
+        stewardship.act_on_listing(FREE, "deprecate", "no longer kept", "", at=AT)
+    for _ in range(2):
+        assert outbox.deliver(AT) >= 0
+    with transaction(SYSTEM) as session:
+        told = session.scalars(select(Notice).where(Notice.member_id == member_id)).all()
+        assert sorted(one.kind for one in told) == ["app_deprecated", "app_lifted", "app_quarantined", "app_withdrawn"]
+        assert session.scalars(select(Notice).where(Notice.member_id == other_id)).all() == []
+        with force_locale("en"):
+            assert "wrong totals" in next(notices.sentence(one) for one in told if one.kind == "app_withdrawn")
 
 
 def test_a_step_names_who_and_why(app):
