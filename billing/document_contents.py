@@ -85,16 +85,24 @@ def credit_note(entry: Entry, original: Original, seller: Seller, buyer: Buyer) 
 
 
 def _charge_lines(entry: Entry, seller: Seller) -> list[Content]:
-    """One line a charge; base and seats of a full term apart. The tax of a charge goes to its lines by largest remainder, so lines sum to what was posted."""
-    gross, tax = entry.consumed_minor, entry.consumed_tax_minor
+    """One line a charge; base and seats of a full term apart. The tax of a charge goes to its lines by largest remainder, so lines sum to what was posted.
+
+    A price that was stated without tax is written so: unit and net add up to what was stated, and the tax comes on top.
+    """
+    tax, is_net = entry.consumed_tax_minor, bool(entry.excludes_tax)
+    stated = entry.consumed_minor - tax if is_net else entry.consumed_minor
     name = _name(entry)
-    parts = [(name, (entry.quantity, gross // entry.quantity if gross % entry.quantity == 0 else None), gross)]
-    if entry.base_minor is not None and entry.seat_minor is not None and entry.seats and entry.base_minor + entry.seats * entry.seat_minor == gross:
+    parts = [(name, (entry.quantity, stated // entry.quantity if stated % entry.quantity == 0 else None), stated)]
+    if entry.base_minor is not None and entry.seat_minor is not None and entry.seats and entry.base_minor + entry.seats * entry.seat_minor == stated:
         seats = ((f"{name[0]} · 席位", f"{name[1]} · seats"), (entry.seats, entry.seat_minor), entry.seats * entry.seat_minor)
         parts = [part for part in (((name), (1, entry.base_minor), entry.base_minor), seats) if part[2]]
     rate = _rate(entry, seller)
-    taxed = split(tax, [part_gross for _name, _count, part_gross in parts])
-    return [_line(0, entry, part, words, amount, taxed[part - 1], rate, count) for part, (words, count, amount) in enumerate(parts, 1)]
+    taxed = split(tax, [part_stated for _name, _count, part_stated in parts])
+    lines = [
+        _line(0, entry, part, words, amount + (part_tax if is_net else 0), part_tax, rate, count)
+        for part, ((words, count, amount), part_tax) in enumerate(zip(parts, taxed, strict=True), 1)
+    ]
+    return [line | {"unit_excludes_tax": True} for line in lines] if is_net else lines
 
 
 def _name(entry: Entry) -> tuple[str, str]:

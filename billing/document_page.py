@@ -198,7 +198,10 @@ class DocumentPage:
 
     def _note(self, line: Content) -> str:
         """The period a line is for, or the day of a purchase."""
-        return "" if self.content["kind"] == "receipt" else words.period(line["service_from"] or line["at"], line["service_until"], self.zone)
+        if self.content["kind"] == "receipt":
+            return ""
+        period = words.period(line["service_from"] or line["at"], line["service_until"], self.zone)
+        return f"{period} · {self.label['unit_net']}" if line.get("unit_excludes_tax") else period
 
     def _row(self, cells: Row, note: str, height: float) -> None:
         top, x = self.file.get_y() + 1.3, LEFT

@@ -156,6 +156,7 @@ class InvoiceLineOut(Schema):
     name_en = fields.String(required=True)
     quantity = fields.Integer(required=True)
     unit_minor = fields.Integer(required=True, allow_none=True)
+    unit_excludes_tax = fields.Boolean(metadata={"description": "True where the unit price is the net one: tax comes on top of it"})
     net_minor = fields.Integer(required=True)
     rate_bp = fields.Integer(required=True, allow_none=True, metadata={"description": "Tax rate in basis points: 600 is 6%"})
     tax_minor = fields.Integer(required=True)

@@ -23,7 +23,7 @@ select t.book_id as member_id, t.id, t.currency, t.seq, t.kind, t.effective_at a
   x.returned_minor, coalesce(f.tax, x.returned_tax_minor) as returned_tax_minor, x.back_paid_minor, x.back_bonus_minor,
   l.name_zh || coalesce(' · ' || z.name_zh, '') as name_zh, l.name_en || coalesce(' · ' || z.name_en, '') as name_en,
   coalesce(y.tax_rate_bp, l.tax_rate_bp) as own_rate_bp, o.version, coalesce(o.quantity, 1) as quantity, c.motion, c.service_from, c.service_until,
-  n.name_zh as line_zh, n.name_en as line_en, e.name_zh as edition_zh, e.name_en as edition_en, m.seats, p.base_minor, p.seat_minor,
+  n.name_zh as line_zh, n.name_en as line_en, e.name_zh as edition_zh, e.name_en as edition_en, m.seats, p.base_minor, p.seat_minor, p.excludes_tax,
   u.method, u.bank_reference, u.bonus_minor as granted_minor, k.brand, k.last4
 from ({{entries}}) t
 cross join lateral (
@@ -52,7 +52,8 @@ left join subscription s on s.member_id = c.member_id and s.id = c.subscription_
 left join product_line n on n.code = s.product_line
 left join edition e on e.product_line = s.product_line and e.rank = coalesce(m.rank, s.rank)
 left join lateral (
-  select v.base_minor, v.seat_minor from edition_price v where v.product_line = s.product_line and v.rank = coalesce(m.rank, s.rank) and v.currency = s.currency
+  select v.base_minor, v.seat_minor, v.excludes_tax from edition_price v
+  where v.product_line = s.product_line and v.rank = coalesce(m.rank, s.rank) and v.currency = s.currency
     and v.period = s.period and v.valid_from <= coalesce(s.price_locked_at, c.service_from) order by v.valid_from desc limit 1
 ) p on c.motion in ('new', 'renewal')
 left join top_up u on u.member_id = t.book_id and u.id = t.id left join payment_method k on k.member_id = u.member_id and k.id = u.payment_method_id
@@ -127,6 +128,7 @@ class Entry:
     seats: int | None
     base_minor: int | None
     seat_minor: int | None
+    excludes_tax: bool | None  # is the price stated without tax
     method: str | None
     bank_reference: str | None
     granted_minor: int | None

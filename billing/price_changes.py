@@ -22,7 +22,7 @@ class AlreadyAnnounced(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One list price from a date on; tax included, minor units."""
+    """One list price from a date on; minor units, as the company that sells in this currency states prices by then."""
 
     product_line: str
     rank: int
@@ -31,6 +31,7 @@ class Change:
     valid_from: datetime
     base_minor: int
     seat_minor: int
+    excludes_tax: bool = False  # tax comes on top
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,13 @@ class Effect:
 
 _EFFECT = text("""
 select count(*) as subscriptions, count(*) filter (where s.committed_until > greatest(s.term_end, cast(:valid_from as timestamptz))) as committed,
-  count(*) filter (where :base + s.seats * :seat > s.term_price_minor) as dearer,
+  count(*) filter (where gross_of(:base + s.seats * :seat, e.rate_bp, :excludes_tax) > s.term_price_minor) as dearer,
   coalesce(sum(s.term_price_minor * terms_a_year(s.period)), 0)::bigint as arr_before_minor,
-  coalesce(sum((:base + coalesce(s.next_seats, s.seats) * :seat) * terms_a_year(coalesce(s.next_period, s.period))), 0)::bigint as arr_after_minor,
+  coalesce(sum(gross_of(:base + coalesce(s.next_seats, s.seats) * :seat, e.rate_bp, :excludes_tax)
+    * terms_a_year(coalesce(s.next_period, s.period))), 0)::bigint as arr_after_minor,
   min(s.term_end) filter (where s.term_end >= :valid_from) as first_at
-from subscription s where s.product_line = :line and coalesce(s.next_rank, s.rank) = :rank and s.currency = :currency
+from subscription s join member m on m.id = s.member_id join (select id, tax_rate_at(id, :valid_from) as rate_bp from legal_entity) e on e.id = m.entity_id
+where s.product_line = :line and coalesce(s.next_rank, s.rank) = :rank and s.currency = :currency
   and coalesce(s.next_period, s.period) = :period and s.state in ('trialing', 'active', 'past_due', 'paused')
   and not (s.cancel_at_term_end and s.state <> 'trialing')
 """)
@@ -69,7 +72,7 @@ where n.valid_from = :valid_from and s.product_line = :line and s.currency = :cu
 
 def effect(change: Change) -> Effect:
     """What it would do to the subscriptions there are."""
-    row = db.session.execute(_EFFECT, _names(change) | {"base": change.base_minor, "seat": change.seat_minor}).one()
+    row = db.session.execute(_EFFECT, _names(change) | {"base": change.base_minor, "seat": change.seat_minor, "excludes_tax": change.excludes_tax}).one()
     return Effect(**row._mapping, old=_in_force(change))
 
 
@@ -81,7 +84,7 @@ def check(change: Change, *, at: datetime) -> None:
     if db.session.get(EditionPrice, (change.product_line, change.rank, change.currency, change.period, change.valid_from)) is not None:
         raise Invalid(_("A price from this day on is scheduled already. Take it back first."), field="valid_from")
     old = _in_force(change)
-    if old is not None and (old.base_minor, old.seat_minor) == (change.base_minor, change.seat_minor):
+    if old is not None and (old.base_minor, old.seat_minor, old.excludes_tax) == (change.base_minor, change.seat_minor, change.excludes_tax):
         raise Invalid(_("This is the price already."), field="base")
 
 
@@ -90,8 +93,7 @@ def schedule(change: Change, *, at: datetime) -> EditionPrice:
     check(change, at=at)
     price = EditionPrice(**{name: getattr(change, name) for name in change.__slots__})
     old = _in_force(change)
-    before = {"base_minor": old.base_minor, "seat_minor": old.seat_minor} if old else None
-    audit.record("price.schedule", _subject(change), at=at, before=before, after={"base_minor": change.base_minor, "seat_minor": change.seat_minor})
+    audit.record("price.schedule", _subject(change), at=at, before=_stated(old) if old else None, after=_stated(change))
     db.session.add(price)
     db.session.flush()
     return price
@@ -105,7 +107,7 @@ def withdraw(line: str, rank: int, currency: str, period: str, valid_from: datet
     told = db.session.scalar(_TOLD, {"valid_from": valid_from, "line": line, "currency": currency})
     if valid_from <= at or told:
         raise AlreadyAnnounced(_("This price is in force or has been announced. Schedule another one after it instead."))
-    audit.record("price.withdraw", _subject(price), at=at, before={"base_minor": price.base_minor, "seat_minor": price.seat_minor})
+    audit.record("price.withdraw", _subject(price), at=at, before=_stated(price))
     db.session.expunge(price)
     key = {"product_line": line, "rank": rank, "currency": currency, "period": period, "valid_from": valid_from}
     db.session.execute(delete(EditionPrice).filter_by(**key))
@@ -133,6 +135,11 @@ def _in_force(change: Change) -> EditionPrice | None:
 
 def _names(change: Change) -> dict[str, object]:
     return {"line": change.product_line, "rank": change.rank, "currency": change.currency, "period": change.period, "valid_from": change.valid_from}
+
+
+def _stated(price: Change | EditionPrice) -> dict[str, int | bool]:
+    stated: dict[str, int | bool] = {"base_minor": price.base_minor, "seat_minor": price.seat_minor}
+    return stated | ({"excludes_tax": True} if price.excludes_tax else {})
 
 
 def _subject(price: Change | EditionPrice) -> str:

@@ -19,7 +19,7 @@ from core.actor import actor
 from core.clock import now
 from core.db import transaction
 from core.errors import AppError
-from membership import catalogue
+from membership import catalogue, taxes
 
 PERIODS = ("month", "quarter", "year", "once", "maintenance")
 PERIOD_NAMES = {
@@ -58,7 +58,8 @@ def _change(form: dict[str, Any]) -> Change:
     entity = ledger_queries.entity_for(form["currency"] or None)
     line, rank = form["edition"].rsplit("/", 1)
     day = ledger_queries.parse_instant(form["valid_from"], entity, end=False, field="valid_from")
-    return Change(line, int(rank), entity.currency, form["period"], day, *(int(Decimal(form[name].replace(",", "")).scaleb(2)) for name in ("base", "seat")))
+    base, seat = (int(Decimal(form[name].replace(",", "")).scaleb(2)) for name in ("base", "seat"))
+    return Change(line, int(rank), entity.currency, form["period"], day, base, seat, taxes.prices_exclude_tax(entity.currency, day))
 
 
 @finance.get("/prices")

@@ -35,7 +35,8 @@ select count(*) from marked
 _PRICES = text(f"""
 with soon as materialized (
   select s from subscription s where s.state in ('trialing', 'active', 'past_due') and s.next_attempt_at <= :until and (s.member_id, s.id) > (:member, :id)
-    and exists (select from edition_price p where p.product_line = s.product_line and p.currency = s.currency and p.valid_from > s.term_start)
+    and exists (select from edition_price p where p.product_line = s.product_line and p.currency = s.currency
+      and p.valid_from > coalesce(s.priced_at, s.term_start))
   order by s.member_id, s.id limit :most
 ), due as materialized (select u.* from unannounced_increases(array(select s from soon), :at, :days) u
 ), kept as (
@@ -54,7 +55,8 @@ select (x.s).member_id, (x.s).id, (select count(*) from kept) as told from soon 
 _WIN_BACK = text(f"""
 insert into notice (member_id, id, kind, details, at)
 select s.member_id, named_id('notice:win_back:' || s.id), 'win_back', jsonb_build_object('subscription_id', s.id, {_NAMES}, 'currency', s.currency,
-  'amount_minor', p.base_minor + s.seats * p.seat_minor, 'at', (s.ended_at at time zone t.timezone)::date), :at
+  'amount_minor', gross_of(p.base_minor + s.seats * p.seat_minor, tax_rate_at(m.entity_id, :at), p.excludes_tax),
+  'at', (s.ended_at at time zone t.timezone)::date), :at
 from subscription s join member m on m.id = s.member_id and m.state = 'active' join legal_entity t on t.id = m.entity_id
 join product_line l on l.code = s.product_line join edition e on e.product_line = s.product_line and e.rank = s.rank
 join lateral (select * from edition_price y where y.product_line = s.product_line and y.rank = s.rank and y.currency = s.currency and y.period = s.period

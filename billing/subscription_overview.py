@@ -12,7 +12,7 @@ from billing.models import SubscriptionCharge
 from billing.purses import Draw, Purse
 from core.db import db
 from core.money import tax_included
-from membership import catalogue, contracts, motions, subscriptions
+from membership import catalogue, contracts, motions, subscriptions, taxes, terms
 from membership.models import Edition, ProductLine, Subscription
 
 SOON = timedelta(days=32)  # a monthly renewal is always soon
@@ -120,7 +120,7 @@ def of_member(member_id: uuid.UUID, grace: timedelta, *, at: datetime) -> Overvi
     rows = subscriptions.list_all(member_id)
     lines = {line.code: line for line in catalogue.product_lines()}
     editions, taken = catalogue.all_editions(), subscriptions.seats_taken(member_id)
-    coming, owed = _next_terms(member_id, rows), subscription_values.owed(member_id)
+    coming, owed = _next_terms(member_id, rows, seller.tax_rates), subscription_values.owed(member_id)
     values, purse = subscription_values.contract_value(list(rows)), Purse.of(member_id, seller.currency, at=at)
     available = purse.available_minor
     shown = []
@@ -145,10 +145,10 @@ _PRICES = text(
 )
 
 
-def _next_terms(member_id: uuid.UUID, rows: Sequence[Subscription]) -> dict[uuid.UUID, subscriptions.NextTerm]:
+def _next_terms(member_id: uuid.UUID, rows: Sequence[Subscription], rates: taxes.Schedule) -> dict[uuid.UUID, subscriptions.NextTerm]:
     """What comes next, at the price that the renewal run will charge: an increase that was not announced in time does not hold."""
     charged = {row.id: row.price_minor for row in db.session.execute(_PRICES, {"member": member_id})}
-    return {one: replace(following, price_minor=charged.get(one, following.price_minor)) for one, following in subscriptions.next_terms(rows).items()}
+    return {one: replace(following, price_minor=charged.get(one, following.price_minor)) for one, following in subscriptions.next_terms(rows, rates).items()}
 
 
 def _covered(item: Shown, purse: Purse, tax_rate_bp: int, at: datetime) -> Shown:
@@ -167,17 +167,22 @@ class Offered:
 
     edition: Edition
     below: Edition | None  # the edition whose features it has, too
-    price_minor: int | None  # a term with these seats; None: not sold for this period
-    base_minor: int
+    price_minor: int | None  # what is paid for a term with these seats; None: not sold for this period
+    base_minor: int  # as the list states it
     seat_minor: int
+    added_tax_minor: int = 0  # on top of what the list states
 
 
-def compare(line: str, currency: str, period: str, seats: int, *, at: datetime) -> Sequence[Offered]:
+def compare(line: str, seller: subscriptions.Seller, period: str, seats: int, *, at: datetime) -> Sequence[Offered]:
     """The editions of a product line side by side."""
-    prices, below, found = catalogue.prices(currency, at), None, []
+    prices, below, found = catalogue.prices(seller.currency, at), None, []
     for edition in catalogue.editions(line):
         price = prices.get((line, edition.rank, period))
-        total = price.base_minor + seats * price.seat_minor if price else None
-        found.append(Offered(edition, below, total, price.base_minor if price else 0, price.seat_minor if price else 0))
+        if price is None:
+            found.append(Offered(edition, below, None, 0, 0))
+        else:
+            total = catalogue.term_price(price, seats, seller.tax_rates, at)
+            added = total - terms.term_price(price.base_minor, price.seat_minor, seats)
+            found.append(Offered(edition, below, total, price.base_minor, price.seat_minor, added))
         below = edition
     return found

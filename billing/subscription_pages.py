@@ -185,7 +185,7 @@ def _comparison(line: ProductLine, subscription: Subscription | None, *, errors:
     return render_template(
         "account/subscription_editions.html", line=line, lines=catalogue.product_lines(), subscription=subscription, seats=seats, period=period,
         periods=catalogue.PERIODS, given=given or seats, errors=errors, currency=subscriptions.seller_of(acting.member).currency,
-        offers=subscription_overview.compare(line.code, subscriptions.seller_of(acting.member).currency, period, seats, at=at),
+        offers=subscription_overview.compare(line.code, subscriptions.seller_of(acting.member), period, seats, at=at),
         wanted_rank=int(wanted) if wanted in {"1", "2", "3", "4"} else min(4, present + 1),
         taken=subscriptions.seats_taken(acting.member).get(subscription.id, 0) if subscription else 0,
     )  # fmt: skip

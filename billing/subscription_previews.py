@@ -128,7 +128,7 @@ def of_start(member_id: uuid.UUID, seller: Seller, wish: Wish, *, at: datetime) 
     coming = None
     if follows and not (wish.is_trial and not wish.converts):
         price = catalogue.price(wish.product_line, wish.rank, seller.currency, wish.period, at if locked else opening.ends_at)
-        coming = subscriptions.NextTerm(wish.rank, wish.seats, wish.period, terms.term_price(price.base_minor, price.seat_minor, wish.seats), locked)
+        coming = subscriptions.NextTerm(wish.rank, wish.seats, wish.period, catalogue.term_price(price, wish.seats, seller.tax_rates, opening.ends_at), locked)
     return Preview(
         seller.currency,
         lines,
@@ -150,13 +150,17 @@ def _opening_charges(opening: Opening, seller: Seller, at: datetime) -> tuple[tu
     wish = opening.wish
     if wish.is_trial:
         return (), ()
-    lines, dues = [], []
+    lines, dues, added = [], [], 0
     if wish.period in contracts.PERPETUAL:
         lines += [Line("licence", opening.once_base_minor), Line("licence_seats", wish.seats * opening.once_seat_minor, wish.seats, opening.once_seat_minor)]
+        added += opening.once_minor - terms.term_price(opening.once_base_minor, opening.once_seat_minor, wish.seats)
         dues.append(_due("new", opening.once_minor, seller, at, _delivered(at, seller.timezone)))
     if wish.period != "once":
         lines += [Line("base", opening.base_minor), Line("seats", wish.seats * opening.seat_minor, wish.seats, opening.seat_minor)]
+        added += opening.term_price_minor - terms.term_price(opening.base_minor, opening.seat_minor, wish.seats)
         dues.append(_due("maintenance" if dues else "new", opening.term_price_minor, seller, at, opening.ends_at))
+    if added:  # of lists that leave it out
+        lines.append(Line("added_tax", added))
     return tuple(lines), tuple(dues)
 
 
@@ -174,7 +178,9 @@ def of_change(
     wanted = Wanted(rank, seats, period, effective)
 
     def plan(counts_from: datetime) -> Change:
-        return changes.plan(subscription, wanted, taken, at=at, timezone=seller.timezone, counts_from=counts_from, gives_back=gives_back())
+        return changes.plan(
+            subscription, wanted, taken, at=at, timezone=seller.timezone, counts_from=counts_from, gives_back=gives_back(), rates=seller.tax_rates
+        )
 
     counts_from = at
     change = plan(at)
@@ -185,7 +191,8 @@ def of_change(
     until = change.restarts_until or subscription.term_end
     return Preview(
         subscription.currency, _change_lines(subscription, change, credits_), _change_dues(subscription, change, seller, at), credits_, at, until, change.rank,
-        change.seats, change.period, subscriptions.next_term(subscription, change), None if change.period == "once" else until, counts_from, change=change,
+        change.seats, change.period, subscriptions.next_term(subscription, seller.tax_rates, change),
+        None if change.period == "once" else until, counts_from, change=change,
         gone=change.worth.gone, scheduled=_scheduled(subscription, change),
     )  # fmt: skip
 

@@ -14,7 +14,10 @@ from membership.models import Subscription
 SEATS_MOST = 100_000
 STATES = ("trialing", "active", "past_due", "paused", "ended")
 ALL_PERIODS = (*PERIODS, *contracts.PERPETUAL)
-LINES = ("base", "seats", "edition", "more_seats", "fewer_seats", "unused", "new_term", "licence", "licence_seats", "maintenance", "arrears", "not_returned")
+LINES = (
+    "base", "seats", "edition", "more_seats", "fewer_seats", "unused", "new_term", "licence", "licence_seats", "maintenance", "arrears", "not_returned",
+    "added_tax",
+)  # fmt: skip
 MOST_MINOR = 2**53
 
 

@@ -31,6 +31,11 @@ def tax_included(gross_minor: int, rate_bp: int) -> int:
     return round_half_up(Fraction(gross_minor * rate_bp, 10_000 + rate_bp))
 
 
+def gross_of(stated_minor: int, rate_bp: int) -> int:
+    """What is paid for a price stated without tax: price + price × rate, half up. `tax_included` of it is exactly the tax that was added (decision 0049)."""
+    return stated_minor + basis_points(stated_minor, rate_bp)
+
+
 def basis_points(amount_minor: int, rate_bp: int) -> int:
     """`rate_bp` basis points of an amount, rounded to the nearest minor unit."""
     return round_half_up(Fraction(amount_minor * rate_bp, 10_000))

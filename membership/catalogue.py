@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from core.db import db
 from core.errors import NotFound
+from membership import taxes, terms
 from membership.models import Edition, EditionPrice, ProductLine
 
 PERIODS = ("month", "quarter", "year")
@@ -62,7 +63,7 @@ def lowest_rank_with(line: str, features: Sequence[str]) -> int | None:
 
 
 def price(line: str, rank: int, currency: str, period: str, at: datetime) -> EditionPrice:
-    """The price in force at an instant, tax included. Raises NoPrice."""
+    """The price in force at an instant, as it is stated. Raises NoPrice."""
     found = db.session.scalar(
         select(EditionPrice)
         .where(
@@ -78,6 +79,14 @@ def price(line: str, rank: int, currency: str, period: str, at: datetime) -> Edi
     if found is None:
         raise NoPrice(_("This edition is not sold for this period."), field="period")
     return found
+
+
+def term_price(price: EditionPrice, seats: int, rates: taxes.Schedule, at: datetime) -> int:
+    """What is paid for a full term that begins at `at`: base + seats × seat price, and the tax where the list leaves it out, rounded once.
+
+    `rates` are the seller's; a list with tax inside does not ask for them.
+    """
+    return taxes.gross_of(rates, terms.term_price(price.base_minor, price.seat_minor, seats), price.excludes_tax, at)
 
 
 def prices(currency: str, at: datetime) -> dict[tuple[str, int, str], EditionPrice]:

@@ -8,8 +8,9 @@ from flask_babel import gettext as _
 
 from core.errors import AppError, Conflict, Invalid
 from membership import catalogue, contracts, proration, terms
-from membership.models import EditionPrice, Subscription
+from membership.models import Subscription
 from membership.proration import Worth
+from membership.taxes import Schedule
 
 EFFECTIVE = ("auto", "now", "term_end")
 
@@ -73,33 +74,35 @@ class Change:
 
 
 def plan(
-    subscription: Subscription, wanted: Wanted, taken: int, *, at: datetime, timezone: str, counts_from: datetime | None = None, gives_back: bool = True
-) -> Change:
+    subscription: Subscription, wanted: Wanted, taken: int, *, at: datetime, timezone: str, counts_from: datetime | None = None, gives_back: bool = True,
+    rates: Schedule = (),
+) -> Change:  # fmt: skip
     """What a change means. More within a term costs its share of it; less now gives back its share, where `gives_back`.
 
     During a trial everything takes effect at once and costs nothing. `counts_from` is the instant from which the share is counted, `at` by default.
+    `rates` are the seller's: where a list leaves tax out, today's rate comes on top of all that is priced today.
     Raises NotChangeable, SeatsInUse, Committed, NoPrice, Invalid when nothing would change.
     """
     assert_changeable(subscription, at)
     if wanted.seats is not None and wanted.seats < taken:
         raise SeatsInUse(_("%(taken)s people hold a seat. Release seats in the team first.", taken=taken), field="seats")
     if subscription.licensing == "perpetual":
-        return _of_perpetual(subscription, wanted, at=at, timezone=timezone)
+        return _of_perpetual(subscription, wanted, rates, at=at, timezone=timezone)
     there = (subscription.rank, subscription.seats, subscription.period)
     now, later = _when(subscription, wanted)
     if now == there and later == (subscription.next_rank, subscription.next_seats, subscription.next_period):
         name = next((name for name in ("seats", "period") if getattr(wanted, name) is not None), "rank")
         raise Invalid(_("This is what you have already. Choose another edition or number of seats."), field=name)
     if subscription.state == "trialing":
-        return _of_trial(subscription, now)
+        return _of_trial(subscription, now, rates)
     if now[2] != subscription.period:
-        return _restart(subscription, now, later, at=at, counts_from=counts_from or at, timezone=timezone, gives_back=gives_back)
+        return _restart(subscription, now, later, rates, at=at, counts_from=counts_from or at, timezone=timezone, gives_back=gives_back)
     if now[0] < there[0] or now[1] < there[1]:
         contracts.assert_free(subscription)
     worth = proration.worth_of(subscription, counts_from or at, timezone)
     rank_price = contracts.price_in_term(subscription, now[0])
-    between = subscription.term_price_minor if now[0] == there[0] else _price(rank_price, subscription.seats)
-    total = between + (now[1] - subscription.seats) * rank_price.seat_minor
+    between = subscription.term_price_minor if now[0] == there[0] else catalogue.term_price(rank_price, subscription.seats, rates, at)
+    total = between + catalogue.term_price(rank_price, now[1], rates, at) - catalogue.term_price(rank_price, subscription.seats, rates, at)
     halfway, after = worth.at(between), worth.at(total)  # each from what is: the price in between is never held
     steps = (
         Step("edition", halfway.paid_minor - worth.paid_minor, between),
@@ -129,27 +132,23 @@ def _when(subscription: Subscription, wanted: Wanted) -> tuple[tuple[int, int, s
     return (rank, seats, period), (next_rank, next_seats, next_period)
 
 
-def _price(price: EditionPrice, seats: int) -> int:
-    return terms.term_price(price.base_minor, price.seat_minor, seats)
-
-
-def _of_trial(subscription: Subscription, now: tuple[int, int, str]) -> Change:
+def _of_trial(subscription: Subscription, now: tuple[int, int, str], rates: Schedule) -> Change:
     """Everything at once and for nothing; the price is the one of the first paid term."""
     price = catalogue.price(subscription.product_line, now[0], subscription.currency, now[2], subscription.term_end)
-    total = _price(price, now[1])
+    total = catalogue.term_price(price, now[1], rates, subscription.term_end)
     gone = proration.Progress(0, 1)
     return Change(*now, None, None, None, total, (Step("edition", 0, 0), Step("seats", 0, 0), Step("period", 0, 0)), Worth(total, 0, total, gone))
 
 
 def _restart(
-    subscription: Subscription, now: tuple[int, int, str], later: tuple[int | None, int | None, str | None], *, at: datetime, counts_from: datetime,
-    timezone: str, gives_back: bool,
+    subscription: Subscription, now: tuple[int, int, str], later: tuple[int | None, int | None, str | None], rates: Schedule, *, at: datetime,
+    counts_from: datetime, timezone: str, gives_back: bool,
 ) -> Change:  # fmt: skip
     """Another period at once: what is unused of the present term comes back, and a new term begins. The present unit costs the higher of both."""
     contracts.assert_free(subscription)
     rank, seats, period = now
     price = catalogue.price(subscription.product_line, rank, subscription.currency, period, at)
-    total = _price(price, seats)
+    total = catalogue.term_price(price, seats, rates, at)
     ends_at = terms.term_end(at, period, terms.local_day(at, timezone).day, timezone)
     old = proration.worth_of(subscription, counts_from, timezone)
     new = Worth(total, 0, total, proration.progress(counts_from, ends_at, counts_from, timezone, subscription.proration_unit))
@@ -159,7 +158,7 @@ def _restart(
     return Change(*now, *later, total, steps, new, restarts_until=ends_at, credit_minor=credit, charge_minor=total)
 
 
-def _of_perpetual(subscription: Subscription, wanted: Wanted, *, at: datetime, timezone: str) -> Change:
+def _of_perpetual(subscription: Subscription, wanted: Wanted, rates: Schedule, *, at: datetime, timezone: str) -> Change:
     """More of a licence that was bought once: the difference of today's prices, and of maintenance its share of the year. Less is not taken back."""
     rank = subscription.rank if wanted.rank is None else wanted.rank
     seats = subscription.seats if wanted.seats is None else wanted.seats
@@ -172,15 +171,15 @@ def _of_perpetual(subscription: Subscription, wanted: Wanted, *, at: datetime, t
         raise Invalid(_("This is what you have already. Choose another edition or number of seats."), field="seats" if wanted.seats else "rank")
 
     def once(of_rank: int, of_seats: int) -> int:
-        return _price(catalogue.price(subscription.product_line, of_rank, subscription.currency, "once", at), of_seats)
+        return catalogue.term_price(catalogue.price(subscription.product_line, of_rank, subscription.currency, "once", at), of_seats, rates, at)
 
     have, between, all_of_it = once(subscription.rank, subscription.seats), once(rank, subscription.seats), once(rank, seats)
     bought = max(0, between - have), max(0, all_of_it - between)
     if subscription.period == "maintenance":
         worth = proration.worth_of(subscription, at, timezone)
         price = contracts.price_in_term(subscription, rank)
-        halfway = worth.at(subscription.term_price_minor if rank == subscription.rank else _price(price, subscription.seats))
-        after = worth.at(halfway.price_minor + (seats - subscription.seats) * price.seat_minor)
+        halfway = worth.at(subscription.term_price_minor if rank == subscription.rank else catalogue.term_price(price, subscription.seats, rates, at))
+        after = worth.at(halfway.price_minor + catalogue.term_price(price, seats, rates, at) - catalogue.term_price(price, subscription.seats, rates, at))
         kept = max(0, halfway.paid_minor - worth.paid_minor), max(0, after.paid_minor - halfway.paid_minor)
         steps = (Step("edition", bought[0] + kept[0], halfway.price_minor), Step("seats", bought[1] + kept[1], after.price_minor))
         return Change(rank, seats, period, None, None, None, after.price_minor, steps, after, charge_minor=sum(kept), bought_minor=sum(bought))
@@ -188,7 +187,7 @@ def _of_perpetual(subscription: Subscription, wanted: Wanted, *, at: datetime, t
     more = (Step("edition", bought[0], 0), Step("seats", bought[1], 0))
     if period == "once":
         return Change(rank, seats, period, None, None, None, 0, more, nothing, bought_minor=sum(bought))
-    year = _price(catalogue.price(subscription.product_line, rank, subscription.currency, "maintenance", at), seats)
+    year = catalogue.term_price(catalogue.price(subscription.product_line, rank, subscription.currency, "maintenance", at), seats, rates, at)
     ends_at = terms.term_end(at, "maintenance", terms.local_day(at, timezone).day, timezone)
     began = Worth(year, 0, year, proration.progress(at, ends_at, at, timezone, subscription.proration_unit))
     return Change(

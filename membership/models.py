@@ -19,6 +19,7 @@ class LegalEntity(Base):
     currency: Mapped[str]
     timezone: Mapped[str]
     tax_rate_bp: Mapped[int]  # holds until the first TaxRate begins: ask `taxes.rate_at`, not this
+    prices_exclude_tax: Mapped[bool] = mapped_column(default=False, server_default=text("false"))  # likewise: how prices that begin then are stated
     paid_lapses_to: Mapped[str] = mapped_column(server_default="breakage_revenue")  # or unclaimed_property, where the law keeps it owed
     name_en: Mapped[str | None]  # this and what follows stands on documents
     tax_number: Mapped[str | None]
@@ -42,6 +43,7 @@ class TaxRate(Base):
     name_zh: Mapped[str]
     name_en: Mapped[str]
     rate_bp: Mapped[int]
+    prices_exclude_tax: Mapped[bool] = mapped_column(default=False, server_default=text("false"))  # how prices that begin from then on are stated
     set_at: Mapped[datetime]
     set_by: Mapped[uuid.UUID | None]
     __table_args__ = (
@@ -150,7 +152,7 @@ class Edition(Base):
 
 
 class EditionPrice(Base):
-    """Price of an edition per period, tax included; valid from an instant on, so that a price change has a date."""
+    """Price of an edition per period; valid from an instant on, so that a price change has a date. `catalogue.term_price` tells what is paid for it."""
 
     __tablename__ = "edition_price"
     product_line: Mapped[str] = mapped_column(primary_key=True)
@@ -160,6 +162,7 @@ class EditionPrice(Base):
     valid_from: Mapped[datetime] = mapped_column(primary_key=True)
     base_minor: Mapped[int]
     seat_minor: Mapped[int]
+    excludes_tax: Mapped[bool] = mapped_column(default=False, server_default=text("false"))  # tax comes on top of it, at the rate in force at each supply
     __table_args__ = (
         ForeignKeyConstraint(["product_line", "rank"], ["edition.product_line", "edition.rank"]),
         CheckConstraint("base_minor >= 0 and seat_minor >= 0", name="price"),

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from core.db import db
 from core.errors import Conflict, Invalid, NotFound
+from core.money import gross_of
 from membership import catalogue, contracts, taxes, terms
 from membership.changes import Change
 from membership.models import EditionPrice, LegalEntity, Member, Subscription, User
@@ -74,16 +75,18 @@ class Opening:
     seat_minor: int
     once_base_minor: int = 0  # of a perpetual licence
     once_seat_minor: int = 0
+    adds_tax_bp: int = 0  # the rate that comes on top of the two prices of a term; 0 where tax is inside
+    once_adds_tax_bp: int = 0  # likewise of the licence
 
     @property
     def term_price_minor(self) -> int:
-        """A full term's price, tax included."""
-        return terms.term_price(self.base_minor, self.seat_minor, self.wish.seats)
+        """A full term's price, with tax."""
+        return gross_of(terms.term_price(self.base_minor, self.seat_minor, self.wish.seats), self.adds_tax_bp)
 
     @property
     def once_minor(self) -> int:
-        """The price of a perpetual licence, tax included."""
-        return terms.term_price(self.once_base_minor, self.once_seat_minor, self.wish.seats)
+        """The price of a perpetual licence, with tax."""
+        return gross_of(terms.term_price(self.once_base_minor, self.once_seat_minor, self.wish.seats), self.once_adds_tax_bp)
 
 
 def seller_of(member_id: uuid.UUID) -> Seller:
@@ -164,11 +167,14 @@ def open_new(member_id: uuid.UUID, seller: Seller, wish: Wish, *, at: datetime, 
 
     once = price("once") if wish.period in contracts.PERPETUAL else None
     bought = (once.base_minor, once.seat_minor) if once else (0, 0)
+    rate = seller.tax_rate_at(begins_paying_at)
+    once_adds = rate if once and once.excludes_tax else 0
     if wish.period == "once":
-        return Opening(wish, at, terms.FOREVER, anchor_day, 0, 0, *bought)
+        return Opening(wish, at, terms.FOREVER, anchor_day, 0, 0, *bought, once_adds_tax_bp=once_adds)
     recurring = price(wish.period)
     ends_at = begins_paying_at if wish.is_trial else terms.term_end(at, wish.period, anchor_day, seller.timezone)
-    return Opening(wish, at, ends_at, anchor_day, recurring.base_minor, recurring.seat_minor, *bought)
+    adds = rate if recurring.excludes_tax else 0
+    return Opening(wish, at, ends_at, anchor_day, recurring.base_minor, recurring.seat_minor, *bought, adds_tax_bp=adds, once_adds_tax_bp=once_adds)
 
 
 def _assert_consistent(wish: Wish) -> None:
@@ -209,8 +215,8 @@ class NextTerm:
     is_instalment: bool = False
 
 
-def next_term(subscription: Subscription, change: Change | None = None) -> NextTerm:
-    """The term after this one, at the prices in force when it begins (of an instalment: at the locked ones). Raises NoPrice."""
+def next_term(subscription: Subscription, rates: taxes.Schedule, change: Change | None = None) -> NextTerm:
+    """The term after this one, at the prices in force when it begins (of an instalment: at the locked ones), tax of the seller's `rates`. Raises NoPrice."""
     seen = change or subscription
     starts_at = change.restarts_until if change and change.restarts_until else subscription.term_end
     if seen.period == "once":
@@ -218,7 +224,7 @@ def next_term(subscription: Subscription, change: Change | None = None) -> NextT
     is_instalment = _is_instalment(subscription)
     rank, seats, period = (seen.rank, seen.seats, seen.period) if is_instalment else _scheduled(seen)
     price = catalogue.price(subscription.product_line, rank, subscription.currency, period, _listed(subscription, starts_at))
-    return NextTerm(rank, seats, period, terms.term_price(price.base_minor, price.seat_minor, seats), is_instalment)
+    return NextTerm(rank, seats, period, catalogue.term_price(price, seats, rates, starts_at), is_instalment)
 
 
 def _scheduled(seen: Subscription | Change) -> tuple[int, int, str]:
@@ -233,8 +239,8 @@ def _listed(subscription: Subscription, starts_at: datetime) -> datetime:
     return subscription.price_locked_at if subscription.price_locked_at and _is_instalment(subscription) else starts_at
 
 
-def next_terms(running: Sequence[Subscription]) -> dict[uuid.UUID, NextTerm]:
-    """`next_term` of many subscriptions with one query; the price is None where the edition is not sold by then."""
+def next_terms(running: Sequence[Subscription], rates: taxes.Schedule) -> dict[uuid.UUID, NextTerm]:
+    """`next_term` of many subscriptions of one seller with one query; the price is None where the edition is not sold by then."""
     lines = {one.product_line for one in running}
     known = db.session.scalars(select(EditionPrice).where(EditionPrice.product_line.in_(lines)).order_by(EditionPrice.valid_from)).all() if lines else ()
     coming = {}
@@ -243,6 +249,6 @@ def next_terms(running: Sequence[Subscription]) -> dict[uuid.UUID, NextTerm]:
         rank, seats, period = (one.rank, one.seats, one.period) if is_instalment else _scheduled(one)
         wanted, listed = (one.product_line, rank, one.currency, period), _listed(one, one.term_end)
         in_force = [p for p in known if (p.product_line, p.rank, p.currency, p.period) == wanted and p.valid_from <= listed]
-        price = terms.term_price(in_force[-1].base_minor, in_force[-1].seat_minor, seats) if in_force else 0 if period == "once" else None
+        price = catalogue.term_price(in_force[-1], seats, rates, one.term_end) if in_force else 0 if period == "once" else None
         coming[one.id] = NextTerm(rank, seats, period, 0 if period == "once" else price, is_instalment)
     return coming

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from flask_babel import gettext as _
 from sqlalchemy import delete, select
 
+from core import money
 from core.actor import actor
 from core.db import db
 from core.errors import Invalid, NotFound
@@ -29,6 +30,7 @@ class Rate:
     rate_bp: int
     name_zh: str = "增值税"
     name_en: str = "VAT"
+    prices_exclude_tax: bool = False  # how prices that begin while it holds are stated
 
 
 Schedule = tuple[Rate, ...]  # the latest first; the last one has held since ever
@@ -39,9 +41,20 @@ def in_force(schedule: Schedule, at: datetime) -> Rate:
     return next(rate for rate in schedule if rate.valid_from <= at)
 
 
+def gross_of(schedule: Schedule, stated_minor: int, excludes_tax: bool, at: datetime) -> int:
+    """What is paid for a stated price at an instant: itself where tax is inside, else with tax on top. SQL: `gross_of`."""
+    return money.gross_of(stated_minor, in_force(schedule, at).rate_bp) if excludes_tax else stated_minor
+
+
 def rate_at(entity_id: uuid.UUID, at: datetime) -> int:
     """The rate that a legal entity charges at an instant, in basis points. Raises NotFound."""
     return in_force(schedule_of(entity_id), at).rate_bp
+
+
+def prices_exclude_tax(currency: str, at: datetime) -> bool:
+    """How a price that begins at an instant is stated. One list serves a currency: where several companies sell in it, the first one decides."""
+    found = read(db.session.execute(RATES.where(LegalEntity.currency == currency)).all())
+    return bool(found) and in_force(found[min(found)], at).prices_exclude_tax
 
 
 def schedule_of(entity_id: uuid.UUID) -> Schedule:
@@ -54,7 +67,17 @@ def schedule_of(entity_id: uuid.UUID) -> Schedule:
 
 # One row a rate, the latest first; an entity without dated rates has one row.
 RATES = (
-    select(LegalEntity.id, LegalEntity.currency, LegalEntity.tax_rate_bp, TaxRate.valid_from, TaxRate.rate_bp, TaxRate.name_zh, TaxRate.name_en)
+    select(
+        LegalEntity.id,
+        LegalEntity.currency,
+        LegalEntity.tax_rate_bp,
+        LegalEntity.prices_exclude_tax.label("excluded_first"),
+        TaxRate.valid_from,
+        TaxRate.rate_bp,
+        TaxRate.name_zh,
+        TaxRate.name_en,
+        TaxRate.prices_exclude_tax,
+    )
     .outerjoin(TaxRate, TaxRate.entity_id == LegalEntity.id)
     .order_by(LegalEntity.id, TaxRate.valid_from.desc())
 )
@@ -64,8 +87,8 @@ def read(rows: Sequence[Any]) -> dict[uuid.UUID, Schedule]:
     """The schedule of each entity among the rows of `RATES`."""
     found: dict[uuid.UUID, Schedule] = {}
     for row in rows:
-        before = found.get(row.id, (Rate(BEGINNING, row.tax_rate_bp),))
-        dated = (Rate(row.valid_from, row.rate_bp, row.name_zh, row.name_en),) if row.valid_from else ()
+        before = found.get(row.id, (Rate(BEGINNING, row.tax_rate_bp, prices_exclude_tax=row.excluded_first),))
+        dated = (Rate(row.valid_from, row.rate_bp, row.name_zh, row.name_en, row.prices_exclude_tax),) if row.valid_from else ()
         found[row.id] = (*before[:-1], *dated, before[-1])
     return found
 
@@ -98,8 +121,10 @@ def forget() -> None:
     _memory = (float("-inf"), BEGINNING, {})
 
 
-def add_rate(entity_id: uuid.UUID, first_day: date, rate_bp: int, names: tuple[str, str], *, at: datetime) -> TaxRate:
-    """Charge another rate from the start of a day of the entity's own calendar on. Raises Invalid for a day that has begun or is taken, NotFound."""
+def add_rate(entity_id: uuid.UUID, first_day: date, rate_bp: int, names: tuple[str, str], *, at: datetime, prices_exclude_tax: bool | None = None) -> TaxRate:
+    """Charge another rate, or state new prices another way, from the start of a day of the entity's own calendar on.
+
+    `prices_exclude_tax`: None keeps to the way in which prices are stated by then. Raises Invalid for a day that has begun or is taken, NotFound."""
     entity = db.session.get(LegalEntity, entity_id)
     if entity is None:
         raise NotFound(_("There is no such legal entity."))
@@ -111,8 +136,11 @@ def add_rate(entity_id: uuid.UUID, first_day: date, rate_bp: int, names: tuple[s
         raise Invalid(_("It is almost midnight: choose a later day."), field="first_day")
     if db.session.get(TaxRate, (entity_id, starts)):
         raise Invalid(_("A rate begins on this day already."), field="first_day")
+    if prices_exclude_tax is None:
+        prices_exclude_tax = in_force(schedule_of(entity_id), starts).prices_exclude_tax
     added = TaxRate(
-        entity_id=entity_id, valid_from=starts, name_zh=names[0], name_en=names[1], rate_bp=rate_bp, set_at=at, set_by=actor().user_id
+        entity_id=entity_id, valid_from=starts, name_zh=names[0], name_en=names[1], rate_bp=rate_bp, prices_exclude_tax=prices_exclude_tax,
+        set_at=at, set_by=actor().user_id,
     )  # fmt: skip
     db.session.add(added)
     db.session.flush()

@@ -45,7 +45,7 @@ def trial_end(begins_at: datetime, days: int, timezone: str) -> datetime:
 
 
 def term_price(base_minor: int, seat_minor: int, seats: int) -> int:
-    """What a full term costs, tax included: base + seats × seat price."""
+    """What a list states for a full term: base + seats × seat price. `catalogue.term_price` adds the tax that a list may leave out."""
     return base_minor + seats * seat_minor
 
 
