@@ -12,14 +12,26 @@ from core.actor import actor
 from core.clock import now
 from core.db import transaction
 from core.errors import AppError
+from core.formats import language
 from core.ids import new_id
 from core.settings import Settings
 from marketplace import contents, licenses, run_jobs, runs
+from marketplace.publishing import HAN
 from marketplace.run_models import Run
 from marketplace.sandbox import box
 from marketplace.store_schemas import RunForm
 
 run_pages = Blueprint("runs", __name__)
+
+
+@run_pages.app_template_filter("own_half")
+def own_half(text: str) -> str:
+    """A description in two languages (`中文 / English`) in that of the page; any other as it is."""
+    one, slash, other = text.partition(" / ")
+    if not slash or bool(HAN.search(one)) is bool(HAN.search(other)):
+        return text
+    chinese, english = (one, other) if HAN.search(one) else (other, one)
+    return chinese if language() == "zh" else english
 
 
 @run_pages.get("/apps/<uuid:license_id>/runs")

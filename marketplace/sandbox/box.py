@@ -54,14 +54,17 @@ class Outcome:
         return self.stopped is None and bool(self.report.get("passed", True))
 
 
-_verdict: list[str | None] = []
+TRY_AGAIN_S = 60.0
+_verdict: list[tuple[float, str | None]] = []
 
 
 def unavailable() -> str | None:
-    """Why there is no sandbox here, in a sentence for the operator; `None` where it works. Tried once a process."""
+    """Why there is no sandbox here, in a sentence for the operator; `None` where it works. Tried once a process, and again a minute after a no."""
+    if _verdict and _verdict[0][1] is not None and time.monotonic() - _verdict[0][0] > TRY_AGAIN_S:
+        forget_verdict()
     if not _verdict:
-        _verdict.append(host.missing() or _tried())
-    return _verdict[0]
+        _verdict.append((time.monotonic(), host.missing() or _tried()))
+    return _verdict[0][1]
 
 
 def forget_verdict() -> None:

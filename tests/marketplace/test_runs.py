@@ -239,6 +239,8 @@ def test_a_customer_runs_an_app_from_its_page(app, member):
     assert "Run it here" in buyer.get(f"/apps/{license_id}?lang=en").text
     html = buyer.get(f"/apps/{license_id}/runs?lang=en").text
     assert "PHONE_COLUMN" in html
+    assert "the column with the number" in html
+    assert "电话号码所在的列" not in html
     form = {"id": str(new_id()), "p-PHONE_COLUMN": "电话", "input": (io.BytesIO(CUSTOMERS), "my file.csv")}
     answer = buyer.post(f"/apps/{license_id}/runs", data=form, content_type="multipart/form-data")
     assert answer.status_code == 302, answer.text

@@ -216,6 +216,20 @@ def test_without_bubblewrap_nothing_is_run(monkeypatch):
         box.forget_verdict()
 
 
+def test_a_machine_that_gets_its_sandbox_later_is_believed_a_minute_later(monkeypatch):
+    box.forget_verdict()
+    clock = [1000.0]
+    monkeypatch.setattr(box.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(host, "missing", lambda: "not yet")
+    assert box.unavailable() == "not yet"
+    monkeypatch.setattr(host, "missing", lambda: "now something else")
+    assert box.unavailable() == "not yet"
+    clock[0] += 61
+    assert box.unavailable() == "now something else"
+    monkeypatch.undo()
+    box.forget_verdict()
+
+
 def test_a_sandbox_that_can_not_be_made_says_so(monkeypatch):
     box.forget_verdict()
     monkeypatch.setattr(host, "tool", lambda name: "/bin/false" if name == "bwrap" else None if name == "none" else f"/usr/bin/{name}")
