@@ -81,14 +81,30 @@ from core.db import db
 from core.json_answers import Json
 from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.settings import Settings
-from marketplace import holders, license_api, license_jobs, order_refund_pages, orders_api, reviews, run_jobs, runs, service_decisions, store_api, store_pages
+from marketplace import (
+    holders,
+    license_api,
+    license_jobs,
+    order_refund_pages,
+    orders_api,
+    partner_payables,
+    reviews,
+    run_jobs,
+    runs,
+    service_api,
+    service_decisions,
+    store_api,
+    store_pages,
+)
 from marketplace.app_pages import apps
 from marketplace.checks import jobs as check_jobs
 from marketplace.license_pages import licenses_pages
+from marketplace.partner_service_pages import partner_services
 from marketplace.publisher_pages import publisher
 from marketplace.review_pages import review
 from marketplace.review_report_pages import review_reports_pages
 from marketplace.run_pages import run_pages
+from marketplace.service_pages import service_pages
 from marketplace.stewardship_pages import stewardship_pages
 from marketplace.store_cli import store_cli
 from marketplace.store_pages import store
@@ -204,6 +220,8 @@ PAGES = [
     apps,
     run_pages,
     publisher,
+    service_pages,
+    partner_services,
     review,
     review_reports_pages,
     licenses_pages,
@@ -226,6 +244,7 @@ APIS = [
     offers_api.blp,
     store_api.blp,
     license_api.blp,
+    service_api.blp,
     revenue_pages.blp,
     clock_api.blp,
 ]
@@ -263,6 +282,7 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (3600, renewal_jobs.tell_members),
     (60, license_jobs.renew_due_licenses),
     (60, service_decisions.run_due_now),
+    (3600, partner_payables.release_due_now),
     (60, document_jobs.issue_documents),
     (300, recognition_jobs.recognise_days),
     (60, check_jobs.check_waiting),
@@ -285,6 +305,7 @@ STEPS: list[passage.Step] = [
     billing_passage.RENEWALS,
     license_jobs.LICENSES,
     billing_passage.AUTO_TOP_UPS,  # after what empties wallets; what arrives pays what is past due
+    partner_payables.SHARES,
     billing_passage.DOCUMENTS,
     operations_passage.OFFERS,
     outbox.MESSAGES,

@@ -320,3 +320,42 @@ where coalesce(r.amount, 0) <> coalesce(a.amount, 0) order by 2 desc
 -- check: frozen
 select format('book %s, wallet %s', w.member_id, w.currency) as subject, 'state' as what, w.state as recorded, 'frozen' as derived
 from wallet w where w.state <> 'frozen' and exists (select from dispute d where d.member_id = w.member_id and d.currency = w.currency and d.state = 'open')
+
+-- check: service milestone
+select format('book %s, service %s, milestone %s', m.member_id, m.order_id, m.position) as subject, 'paid' as what, m.captured_minor::text as recorded,
+  coalesce(o.total_minor::text, 'no order') as derived
+from service_milestone m left join store_order o on o.member_id = m.member_id and o.id = m.charge_id
+where m.captured_minor <> coalesce(o.total_minor, 0)
+
+-- check: service hold
+with rows as (
+  select o.member_id, o.id, sum(m.captured_minor) as captured, coalesce(sum(m.amount_minor) filter (where m.state in ('open', 'delivered', 'disputed')), 0) as waiting
+  from service_order o join service_milestone m on m.member_id = o.member_id and m.order_id = o.id group by 1, 2)
+select format('book %s, service %s', r.member_id, r.id) as subject, v.what, v.recorded::text, coalesce(v.derived::text, 'no hold') as derived
+from rows r left join hold h on h.member_id = r.member_id and h.id = r.id
+cross join lateral (values
+  ('captured', r.captured, h.captured_minor),
+  ('held', r.waiting, case when h.state = 'expired' then r.waiting else h.amount_minor - h.captured_minor - h.released_minor end)
+) v(what, recorded, derived) where v.recorded is distinct from v.derived
+
+-- check: partner share
+with moved as (
+  select p.book_id, p.transaction_id, sum(p.amount_minor) as amount from posting p where p.source = 28 and p.target = 90 group by 1, 2),
+arrived as (
+  select p.book_id, p.transaction_id, sum(p.amount_minor) as amount from posting p where p.source = 90 and p.target = 29 group by 1, 2)
+select format('book %s, order %s', r.member_id, r.order_id) as subject, v.what, r.share_minor::text as recorded, coalesce(v.derived, 0)::text as derived
+from partner_release r left join moved m on m.book_id = r.member_id and m.transaction_id = r.entry_id
+left join arrived a on a.book_id = r.publisher_id and a.transaction_id = r.entry_id
+cross join lateral (values ('left the member', m.amount), ('reached the partner', a.amount)) v(what, derived)
+where r.share_minor <> coalesce(v.derived, 0)
+
+-- check: payout
+select format('payout %s', p.id) as subject, v.what, v.recorded::text, v.derived::text
+from payout p cross join lateral (
+  select coalesce(sum(case when x.target in (14, 29) then x.amount_minor else 0 end - case when x.source in (14, 29) then x.amount_minor else 0 end)
+      filter (where t.seq <= p.until_seq), 0) as owed,
+    coalesce(sum(x.amount_minor) filter (where t.id = p.id and x.source = 29), 0) as paid
+  from ledger_transaction t join posting x on x.book_id = t.book_id and x.transaction_id = t.id
+  where t.book_id = p.publisher_id and t.currency = p.currency) d
+cross join lateral (values ('owed', p.closing_minor, d.owed), ('paid', case when p.state = 'paid' then p.amount_minor else 0 end, d.paid)) v(what, recorded, derived)
+where v.recorded <> v.derived

@@ -41,6 +41,12 @@ class Actor:
         assert self.member_id is not None, "only members act here"
         return self.member_id
 
+    @property
+    def publisher(self) -> uuid.UUID:
+        """The acting publisher's id, where a route admits publishers only."""
+        assert self.publisher_id is not None, "only publishers act here"
+        return self.publisher_id
+
 
 ANONYMOUS = Actor(kind="anonymous", role="anonymous")
 SYSTEM = Actor(kind="system", role="system", name="system")

@@ -27,6 +27,7 @@ CUSTOMER = [
     NavItem("store.home", _l("Store"), "store"),
     NavItem("offers.list_offers", _l("Recommended"), "offer"),
     NavItem("apps.list_apps", _l("My apps"), "apps"),
+    NavItem("services.list_services", _l("Services"), "check"),
     NavItem("wallet.show_wallet", _l("Wallet"), "wallet"),
     NavItem("documents.list_documents", _l("Invoices"), "document"),
     NavItem("subscriptions.show_subscriptions", _l("Subscription"), "subscription"),
@@ -43,6 +44,7 @@ NAVIGATION: dict[str, list[NavItem]] = {
         NavItem("finance.renewals", _l("Renewals"), "subscription"),
         NavItem("finance.list_prices", _l("Prices"), "list"),
         NavItem("finance.list_approvals", _l("Approvals"), "check"),
+        NavItem("partner_services.list_disputes", _l("Disputed services"), "alert"),
         NavItem("finance.statement_index", _l("Statements"), "document"),
         NavItem("finance.show_deferred_revenue", _l("Deferred revenue"), "chart"),
         NavItem("finance.list_documents", _l("Documents"), "document"),
@@ -58,6 +60,7 @@ NAVIGATION: dict[str, list[NavItem]] = {
         NavItem("review.queue", _l("Review queue"), "check"),
         NavItem("stewardship.list_listings", _l("Listings"), "store"),
         NavItem("review_reports.list_reports", _l("Reported reviews"), "alert"),
+        NavItem("partner_services.list_disputes", _l("Disputed services"), "list"),
     ],
     "operator": [
         NavItem("operator.list_members", _l("Members"), "team"),
@@ -66,7 +69,7 @@ NAVIGATION: dict[str, list[NavItem]] = {
         NavItem("operator.status", _l("Status"), "chart"),
         NavItem("operator.show_clock", _l("Clock"), "clock"),
     ],
-    "publisher": [NavItem("publisher.list_listings", _l("My listings"), "store")],
+    "publisher": [NavItem("publisher.list_listings", _l("My listings"), "store"), NavItem("partner_services.list_services", _l("Services"), "check")],
 }
 ROLE_NAMES = {
     "owner": _l("Owner"),

@@ -88,6 +88,10 @@ class Settings:
     license_grace_days: int = 14  # unpaid for longer: the licence ends
     service_days: int = 60  # within which a partner delivers what was ordered of it
     service_accept_days: int = 7  # silence so long after a delivery is acceptance
+    refund_window_days: int = 14  # within which a buyer can claim money back; a partner's share is due after it
+    claim_answer_days: int = 5  # within which a publisher answers a claim; then we decide
+    claim_decision_days: int = 10  # after filing: until when we promise a decision
+    payout_min_minor: int = 100_00  # less is carried over to a partner's next statement
     stale_listing_days: int = 730  # not updated for longer: hidden in the store unless asked for
     event_batch_max: int = 5_000
     clock_days_max: int = 3_660  # how far a demo's clock moves at a time

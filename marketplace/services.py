@@ -90,9 +90,7 @@ def place(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, plac
     listing, publisher = service_offerings.find(slug)
     pricing.confirm_price(pricing.terms_of(listing, publisher, service_offerings.VERSION), wanted.price_minor)
     rate, parts = quote(member_id, listing, publisher, at=at)
-    settings: Settings = current_app.extensions["settings"]
-    held_until = at + timedelta(days=settings.hold_days_max)
-    days = min(settings.service_days, settings.hold_days_max - settings.service_accept_days - 1)
+    ends_at, held_until = ends_of(at)
     # One minor unit less a milestone: a part given back after a dispute is rounded, and the rest must still fit.
     bonus = max(0, sum(part.bonus_limit_minor for part in parts) - len(parts))
     reserved = holds.Wanted(wanted.id, listing.price_minor, str(formats.local(listing)), held_until, bonus, by_member=False)
@@ -100,7 +98,7 @@ def place(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, plac
     order = ServiceOrder(
         member_id=member_id, id=wanted.id, request_hash=content, listing_id=listing.id, publisher_id=publisher.id, price_minor=listing.price_minor,
         currency=listing.currency, commission_bp=publisher.commission_bp, tax_rate_bp=rate, bonus_limit_bp=listing.bonus_limit_bp, brief=wanted.brief,
-        state="running", placed_by=placed_by, at=at, ends_at=at + timedelta(days=days), held_until=held_until, closed_at=None,
+        state="running", placed_by=placed_by, at=at, ends_at=ends_at, held_until=held_until, closed_at=None,
     )  # fmt: skip
     db.session.add(order)
     db.session.flush()
@@ -108,6 +106,13 @@ def place(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, plac
     record(order, None, "order", None, "running", at, amount=listing.price_minor)
     db.session.flush()
     return order
+
+
+def ends_of(at: datetime) -> tuple[datetime, datetime]:
+    """Until when an order placed now can be delivered, and until when its money is held at the latest: a hold lives no longer than any other."""
+    settings: Settings = current_app.extensions["settings"]
+    days = min(settings.service_days, settings.hold_days_max - settings.service_accept_days - 1)
+    return at + timedelta(days=days), at + timedelta(days=settings.hold_days_max)
 
 
 def _milestone(order: ServiceOrder, position: int, part: service_offerings.Part) -> ServiceMilestone:
@@ -302,6 +307,14 @@ def show(member_id: uuid.UUID, order_id: uuid.UUID) -> Shown:
     ).all()
     listing = db.session.get_one(Listing, order.listing_id, options=[defer(Listing.search)])
     return Shown(order, listing, db.session.get_one(Publisher, order.publisher_id), _milestones(order), steps)
+
+
+def milestone_of(shown: Shown, position: int) -> ServiceMilestone:
+    """One milestone of an order. Raises NotFound."""
+    found = next((one for one in shown.milestones if one.position == position), None)
+    if found is None:
+        raise NotFound(_("This service has no such milestone."))
+    return found
 
 
 def check_reason(reason: str) -> str:

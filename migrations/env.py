@@ -15,6 +15,7 @@ import core.clock_moves
 import core.outbox  # noqa: F401
 import marketplace.lifecycle_models
 import marketplace.models
+import marketplace.partner_models
 import marketplace.run_models
 import marketplace.search_index
 import marketplace.service_models  # noqa: F401

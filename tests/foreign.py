@@ -18,6 +18,7 @@ from membership import notices, sessions
 from membership.models import Edition, Member, ProductLine, Subscription, UserSession
 from operations.models import Offer
 from tests.factories import AT, make_user
+from tests.marketplace.services_world import deliver, offer_service, order_service
 from tests.operations.factories import make_listing, make_order
 
 
@@ -126,6 +127,15 @@ def a_document(member: Member) -> dict[str, object]:
     return {"document_id": document_contents.document_id("receipt", member.id, credited.id), "transaction_id": credited.id}
 
 
+def a_service(member: Member) -> dict[str, object]:
+    """A running order of a partner's service, its first milestone delivered."""
+    price = 10_00
+    offer_service(now(), slug="foreign-service", price=price)
+    order_id = order_service(member, now(), slug="foreign-service", price=price)
+    deliver(member, order_id, 1, now())
+    return {"service_id": order_id}
+
+
 FOREIGN: dict[str, Callable[[Member], dict[str, object]]] = {
     "user_id": a_user,
     "session_id": a_session,
@@ -142,6 +152,7 @@ FOREIGN: dict[str, Callable[[Member], dict[str, object]]] = {
     "run_id": a_run,
     "document_id": a_document,
     "transaction_id": a_document,
+    "service_id": a_service,
 }
 NOBODYS = {
     "slug",
@@ -157,4 +168,5 @@ NOBODYS = {
     "version",
     "form",
     "author_id",
+    "position",  # of a milestone
 }  # author_id: whose review it is, which all may read

@@ -31,6 +31,7 @@ from operations.models import Offer
 from tests.billing.stories import top_up
 from tests.billing.subscription_world import put_in, reprice, sell, subscribe
 from tests.factories import ENTITY, make_entity, make_member, make_top_up_offer, make_user
+from tests.marketplace.services_world import deliver, dispute, offer_service, order_service
 from tests.marketplace.store import FREE, PACK, acting_for, buy, open_store
 from tests.marketplace.test_publishing import submit
 from tests.sign_in import bearer, signed_in
@@ -189,6 +190,14 @@ def why(_ids: Ids) -> dict[str, Any]:
     return {"id": str(new_id()), "reason_code": "customer_request"}
 
 
+def a_disputed_service(member: Member) -> Ids:
+    offer_service(now(), price=10_00)
+    order_id = order_service(member, now(), price=10_00)
+    deliver(member, order_id, 1, now())
+    dispute(member, order_id, 1, now())
+    return {"member_id": str(member.id), "service_id": str(order_id), "position": "1"}
+
+
 def a_waiting_version(_member: Member) -> Ids:
     """Handed in, but not yet checked again: the sweep has not been."""
     ids = a_submission(_member)
@@ -281,6 +290,9 @@ ACTIONS = {
     "finance.create_order_refund": Action("finance", "order_refund.post", a_bought_order, lambda ids: why(ids) | {"by": "all", "licence": "keep"}),
     "order_refunds_api.create_refund": Action(
         "finance", "order_refund.post", a_bought_order, lambda ids: why(ids) | {"amount_minor": 1_00, "licence": "revoke"}
+    ),
+    "partner_services.decide": Action(
+        "reviewer", "service.decide", a_disputed_service, lambda _ids: {"by": "amount", "amount": "1.00", "reason": "half of it is there"}
     ),
     "review.approve": Action("reviewer", "version.approved", a_submission, empty),
     "review.reject": Action("reviewer", "version.rejected", a_submission, lambda _ids: {"reason": "it is broken", "fix": "mend it please"}),

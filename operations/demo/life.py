@@ -41,7 +41,7 @@ left join lateral (select * from subscription s where s.member_id = m.id order b
 left join lateral (select id from app_user where member_id = m.id and role = 'owner' order by created_at, id limit 1) u on true
 where m.state = 'active' and w.state = 'open' order by m.number
 """)
-_FOR_SALE = text("select slug, price_minor from listing where state = 'published' and price_minor > 0 order by slug")
+_FOR_SALE = text("select slug, price_minor from listing where state = 'published' and price_minor > 0 and milestones is null order by slug")
 
 
 class Life:
