@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from core.db import SYSTEM, transaction
 
-ROUNDS = 20  # what one step makes due for another at the same instant is done at that instant, so many times over at most
+ROUNDS = 5  # what one step makes due for another at the same instant is done at that instant, so many times over; then it is traffic, and time goes on
 log = structlog.get_logger()
 
 
@@ -72,7 +72,7 @@ def _do_all(taking_part: list[Step], at: datetime, failed: Counter[str]) -> None
                 failed[step.name] += 1
                 log.exception("a step failed", step=step.name, at=at.isoformat())
         before = dues
-    log.warning("still due", at=at.isoformat(), steps=[step.name for step in ready])
+    log.info("still due", at=at.isoformat(), steps=[step.name for step in ready])
 
 
 def _dues(taking_part: list[Step]) -> list[datetime | None]:
