@@ -100,6 +100,7 @@ from marketplace.app_pages import apps
 from marketplace.checks import jobs as check_jobs
 from marketplace.license_pages import licenses_pages
 from marketplace.partner_service_pages import partner_services
+from marketplace.publisher_api import blp as publisher_api
 from marketplace.publisher_pages import publisher
 from marketplace.review_pages import review
 from marketplace.review_report_pages import review_reports_pages
@@ -245,6 +246,7 @@ APIS = [
     store_api.blp,
     license_api.blp,
     service_api.blp,
+    publisher_api,
     revenue_pages.blp,
     clock_api.blp,
 ]

@@ -92,6 +92,7 @@ class Settings:
     claim_answer_days: int = 5  # within which a publisher answers a claim; then we decide
     claim_decision_days: int = 10  # after filing: until when we promise a decision
     payout_min_minor: int = 100_00  # less is carried over to a partner's next statement
+    partner_bonus_limit_bp: int = 3000  # how much of our commission bonus may pay, for listings that partners bring in; basis points
     stale_listing_days: int = 730  # not updated for longer: hidden in the store unless asked for
     event_batch_max: int = 5_000
     clock_days_max: int = 3_660  # how far a demo's clock moves at a time

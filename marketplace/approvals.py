@@ -27,6 +27,12 @@ class NotChecked(Conflict):
     code = "not_checked"
 
 
+class NotSubmitted(Conflict):
+    """The listing is a draft: its publisher has not handed it in yet."""
+
+    code = "not_submitted"
+
+
 @dataclass(frozen=True, slots=True)
 class Released:
     """A version that was approved without a person."""
@@ -73,16 +79,16 @@ def why_not(checks: Sequence[VersionCheck]) -> str | None:
 
 
 def approve(listing: Listing, version: ListingVersion, *, at: datetime, reason: str | None = None) -> None:
-    """Release a version: buyers see an update, the store sells it from now on. Raises NotChecked, IllegalStep."""
+    """Release a version: buyers see an update, the store sells it from now on. Raises NotSubmitted, NotChecked, IllegalStep."""
     lifecycle.next_state(lifecycle.VERSION_STEPS, version.state, "approve")
+    if listing.state == "draft":
+        raise NotSubmitted(_("This listing is a draft; its publisher has not submitted it yet."))
     checks = records.of(version)
     if words := why_not(checks):
         raise NotChecked(words)
     records.verify(version, listing.slug, checks)
     before = listing.current_version
     lifecycle.move_version(version, "approve", at=at, reason=reason)
-    if listing.state == "draft":
-        lifecycle.move_listing(listing, "submit", at=at)
     if listing.state == "in_review":
         lifecycle.move_listing(listing, "publish", at=at)
     lifecycle.offer_newest(listing, at)

@@ -80,7 +80,7 @@ def move_listing(listing: Listing, action: str, *, at: datetime, reason: str | N
     if after == "published" and listing.published_at is None:
         listing.published_at = at
     _touch(listing, at)
-    _record_listing(listing, action, before, at, reason)
+    record_listing(listing, action, before, at, reason)
 
 
 def move_version(version: ListingVersion, action: str, *, at: datetime, reason: str | None = None) -> None:
@@ -104,7 +104,8 @@ def record_version(version: ListingVersion, action: str, before: str | None, at:
     db.session.execute(db.insert(VersionTransition).values(**row, at=at, reason=reason, **_who()))
 
 
-def _record_listing(listing: Listing, action: str, before: str | None, at: datetime, reason: str | None) -> None:
+def record_listing(listing: Listing, action: str, before: str | None, at: datetime, reason: str | None = None) -> None:
+    """Keep a step of a listing."""
     row = {"id": new_id(), "listing_id": listing.id, "action": action, "from_state": before, "to_state": listing.state}
     db.session.flush()
     db.session.execute(db.insert(ListingTransition).values(**row, at=at, reason=reason, **_who()))
@@ -131,7 +132,7 @@ def quarantine_listing(listing: Listing, *, on: bool, at: datetime, reason: str)
     """Stop everything of a listing, or lift that. Raises IllegalStep where it is so already."""
     _quarantine(listing, on=on)
     offer_newest(listing, at)
-    _record_listing(listing, "quarantine" if on else "lift", listing.state, at, reason)
+    record_listing(listing, "quarantine" if on else "lift", listing.state, at, reason)
 
 
 def quarantine_version(listing: Listing, version: ListingVersion, *, on: bool, at: datetime, reason: str) -> None:

@@ -78,7 +78,19 @@ def invalid(error: Refused) -> SubmissionInvalid:
 
 def submit(listing: Listing, content: bytes, notes_zh: str, notes_en: str, submitted_by: str, *, at: datetime) -> ListingVersion:
     """Hand in a new version of a listing; a job checks it. Raises SubmissionInvalid, VersionReused."""
+    return _take(listing, inspect(content), notes_zh, notes_en, submitted_by, at)
+
+
+def submit_once(listing: Listing, content: bytes, notes_zh: str, notes_en: str, submitted_by: str, *, at: datetime) -> tuple[ListingVersion, bool]:
+    """As `submit`, for machines that repeat themselves: the same files under the same number are the version that is there (then False)."""
     bundle = inspect(content)
+    known = db.session.get(ListingVersion, (listing.id, str(bundle.manifest["version"])))
+    if known is not None and known.sha256 == bundle.sha256 and bundle.manifest["slug"] == listing.slug:
+        return known, False
+    return _take(listing, bundle, notes_zh, notes_en, submitted_by, at), True
+
+
+def _take(listing: Listing, bundle: bundles.Bundle, notes_zh: str, notes_en: str, submitted_by: str, at: datetime) -> ListingVersion:
     number = str(bundle.manifest["version"])
     for key, expected in (("slug", listing.slug), ("kind", listing.kind)):
         if bundle.manifest[key] != expected:
@@ -121,7 +133,7 @@ def queue() -> Sequence[Waiting]:
         select(ListingVersion, Listing, Publisher)
         .join(Listing, Listing.id == ListingVersion.listing_id)
         .join(Publisher, Publisher.id == Listing.publisher_id)
-        .where(ListingVersion.state == "in_review")
+        .where(ListingVersion.state == "in_review", Listing.state != "draft")  # a draft has not been submitted yet
         .order_by(ListingVersion.created_at, Listing.slug)
         .options(defer(Listing.search))
     ).all()
@@ -158,9 +170,14 @@ def approve(slug: str, number: str, *, at: datetime, reason: str | None = None) 
 
 
 def reject(slug: str, number: str, note: str, *, at: datetime) -> None:
-    """Refuse a version, with what is wrong and how to mend it; the next try takes the next number. Raises NotFound, AlreadyDecided."""
-    version, _listing = find_open(slug, number)
+    """Refuse a version, with what is wrong and how to mend it; the next try takes the next number. Raises NotFound, AlreadyDecided.
+
+    A listing that was never on sale goes back with it, so that its publisher may change its words and terms too.
+    """
+    version, listing = find_open(slug, number)
     lifecycle.move_version(version, "reject", at=at, reason=note)
+    if listing.state == "in_review":
+        lifecycle.move_listing(listing, "send_back", at=at, reason=note)
     audit.record("version.rejected", f"{slug} {number}", at=at, before={"state": "in_review"}, after={"state": "rejected"}, reason=note)
 
 

@@ -13,13 +13,13 @@ from flask_babel import gettext as _
 from sqlalchemy import LargeBinary, any_, bindparam, insert, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from core.actor import MEMBER_ROLES, Actor, kind_of
+from core.actor import MEMBER_ROLES, PUBLISHER_ROLES, Actor, kind_of
 from core.db import db
 from core.errors import Invalid, NotFound
 from core.ids import new_id
 from membership.models import ApiKey, Member
 
-ROLES = ("owner", "buyer", "viewer", "operator", "finance", "csm")
+ROLES = ("owner", "buyer", "viewer", "operator", "finance", "csm")  # what an operator may choose; a publisher's keys are made at its own page
 PREFIX_LENGTH = 11  # "jb_" and eight characters: enough to recognise, useless to guess the rest
 TTL_S = 5.0  # how long a process believes what it knows of keys, so how late a revocation may take effect (decision 0006)
 UNUSED_ROUNDS = 24  # a key not used for so many looks at the table is forgotten
@@ -73,9 +73,11 @@ def hash_key(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def create(name: str, role: str, member_id: uuid.UUID | None, *, at: datetime, created_by: uuid.UUID | None = None) -> tuple[ApiKey, str]:
+def create(
+    name: str, role: str, member_id: uuid.UUID | None, *, at: datetime, created_by: uuid.UUID | None = None, publisher_id: uuid.UUID | None = None
+) -> tuple[ApiKey, str]:
     """Make a key; the second value is the secret, which nobody can be shown again. Raises Invalid, NotFound."""
-    if role not in ROLES:
+    if role not in (ROLES if publisher_id is None else PUBLISHER_ROLES):
         raise Invalid(_("Choose what the key may do."), field="role")
     if (role in MEMBER_ROLES) != (member_id is not None):
         raise WrongKeyOwner(_("A customer's key needs a member; a key of ours has none."), field="member")
@@ -89,6 +91,7 @@ def create(name: str, role: str, member_id: uuid.UUID | None, *, at: datetime, c
         name=name,
         role=role,
         member_id=member_id,
+        publisher_id=publisher_id,
         created_by=created_by,
         created_at=at,
         revoked_at=None,
@@ -108,6 +111,7 @@ def create_many(owners: Sequence[uuid.UUID], name: str, role: str, *, at: dateti
             "name": name,
             "role": role,
             "member_id": owner,
+            "publisher_id": None,
             "created_by": None,
             "created_at": at,
             "revoked_at": None,
@@ -141,7 +145,7 @@ def identify(key_hash: bytes) -> Actor | None:
         looks_at_all = _memory.believed_until < at + TTL_S / 2
         due = [known_hash for known_hash, known in _memory.keys.items() if known.used_in > _memory.round - UNUSED_ROUNDS] if looks_at_all else []
     rows = db.session.execute(
-        select(ApiKey.key_hash, ApiKey.id, ApiKey.name, ApiKey.role, ApiKey.member_id)
+        select(ApiKey.key_hash, ApiKey.id, ApiKey.name, ApiKey.role, ApiKey.member_id, ApiKey.publisher_id)
         .outerjoin(Member, Member.id == ApiKey.member_id)
         .where(
             ApiKey.key_hash == any_(bindparam("hashes", [key_hash, *due], ARRAY(LargeBinary))),
@@ -149,7 +153,9 @@ def identify(key_hash: bytes) -> Actor | None:
             or_(Member.id.is_(None), Member.state == "active"),
         )
     )
-    found = {r.key_hash: Actor(kind=kind_of(r.role), role=r.role, name=r.name, member_id=r.member_id, api_key_id=r.id) for r in rows}
+    found = {
+        r.key_hash: Actor(kind=kind_of(r.role), role=r.role, name=r.name, member_id=r.member_id, publisher_id=r.publisher_id, api_key_id=r.id) for r in rows
+    }
     with _lock:
         _keep(found, set(due), key_hash, at if looks_at_all else None)
     return found.get(key_hash)

@@ -123,10 +123,15 @@ class ApiKey(Base):
     name: Mapped[str]
     role: Mapped[str]  # a user role: `buyer` for a customer's machine, `operator` for the vendor's own
     member_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("member.id"))
+    publisher_id: Mapped[uuid.UUID | None]  # a publisher of the store, a room above
     created_by: Mapped[uuid.UUID | None]
     created_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
-    __table_args__ = (Index(None, "member_id"),)
+    __table_args__ = (
+        CheckConstraint("(role = 'publisher') = (publisher_id is not null)", name="publisher"),
+        Index(None, "member_id"),
+        Index("api_key_publisher_id_idx", "publisher_id", postgresql_where=text("publisher_id is not null")),
+    )
 
 
 class ProductLine(Base):

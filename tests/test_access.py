@@ -50,7 +50,7 @@ def key_of(role: str, member: Member) -> dict[str, str]:
     owner = member.id if role in MEMBER_ROLES else None
     with transaction(SYSTEM) as session:
         session.add(ApiKey(id=new_id(), prefix=secret[:11], key_hash=api_keys.hash_key(secret), name=role, role=role, member_id=owner,
-                           created_by=None, created_at=AT, revoked_at=None))  # fmt: skip
+                           publisher_id=new_id() if role == "publisher" else None, created_by=None, created_at=AT, revoked_at=None))  # fmt: skip
     return {"Authorization": f"Bearer {secret}"}
 
 

@@ -62,6 +62,7 @@ STEPS = {
     "yank": _l("Withdrawn"),
     "quarantine": _l("Put into quarantine"),
     "lift": _l("Quarantine lifted"),
+    "create": _l("Begun as a draft"),
     "submit": _l("Handed in by its publisher"),
     "publish": _l("Put on sale"),
     "send_back": _l("Sent back"),

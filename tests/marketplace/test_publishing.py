@@ -270,7 +270,6 @@ def test_another_publishers_listing_does_not_exist(store):
 @pytest.mark.parametrize(
     "sql",
     [
-        "update listing set price_minor = 1, pricing = 'one_time'",
         "update listing_version set state = 'published'",
         "update artifact set content = ''",
         "insert into listing_version (listing_id, number, state, sha256, manifest, notes_zh, notes_en, created_at, is_quarantined, attempt)"
