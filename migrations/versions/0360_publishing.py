@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0360"
-down_revision = "0345"
+down_revision = "0342"
 branch_labels = None
 depends_on = None
 
