@@ -82,6 +82,7 @@ from core.json_answers import Json
 from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.settings import Settings
 from marketplace import (
+    coupon_pages,
     holders,
     license_api,
     license_jobs,
@@ -247,6 +248,7 @@ APIS = [
     license_api.blp,
     service_api.blp,
     publisher_api,
+    coupon_pages.blp,
     revenue_pages.blp,
     clock_api.blp,
 ]

@@ -139,10 +139,14 @@ class Order(Base):
     at: Mapped[datetime]
     kind: Mapped[str] = mapped_column(server_default=text("'purchase'"), default="purchase")  # purchase | trial | renewal | milestone
     license_id: Mapped[uuid.UUID | None]  # of a renewal: the licence it prolongs
+    discount_minor: Mapped[int] = mapped_column(server_default=text("0"), default=0)  # what a coupon took off
+    coupon_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("coupon.id"))
     __table_args__ = (
         CheckConstraint("kind in ('purchase', 'trial', 'renewal', 'milestone') and (kind = 'renewal') = (license_id is not null)", name="kind"),
         Index("store_order_one_trial_idx", "member_id", "listing_id", unique=True, postgresql_where=text("kind = 'trial'")),
-        CheckConstraint("quantity >= 1 and total_minor = price_minor * quantity", name="total"),
+        CheckConstraint("quantity >= 1 and total_minor = price_minor * quantity - discount_minor and discount_minor >= 0 and total_minor >= 0", name="total"),
+        CheckConstraint("discount_minor = 0 or coupon_id is not null", name="coupon"),
+        Index("store_order_coupon_id_idx", "coupon_id", postgresql_where=text("coupon_id is not null")),
         CheckConstraint("state in ('completed', 'refunded')", name="state"),
         CheckConstraint("refunded_minor between 0 and total_minor", name="refunded"),
         Index(None, "member_id", "at"),

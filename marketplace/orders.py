@@ -18,7 +18,7 @@ from core.composites import array, fields
 from core.db import db
 from core.errors import Conflict, IdReused
 from core.ids import request_hash
-from marketplace import license_terms, order_batches, pricing, trials
+from marketplace import coupons, license_terms, order_batches, order_entries, pricing, trials
 from marketplace.models import Order
 
 
@@ -35,6 +35,7 @@ class Wanted:
     id: uuid.UUID
     price_minor: int
     quantity: int = 1
+    coupon: str | None = None  # a code that lowers the price
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Placed:
     balance_after_minor: int
     at: datetime
     is_replay: bool
+    discount_minor: int = 0
 
     @property
     def license_id(self) -> uuid.UUID:
@@ -75,6 +77,8 @@ _PLACE = text("select p.* from place_orders(cast(:requests as order_request[])) 
 
 def content_hash(slug: str, wanted: Wanted) -> bytes:
     """What decides a purchase's outcome besides its id."""
+    if wanted.coupon is not None:
+        return request_hash("order", slug=slug, price_minor=wanted.price_minor, quantity=wanted.quantity, coupon=coupons.written(wanted.coupon))
     return _content_hash(slug, wanted.price_minor, wanted.quantity)
 
 
@@ -88,31 +92,53 @@ def place(
 ) -> Placed:
     """Buy once, within the caller's transaction of that member. Replaying `wanted.id` returns the first order, even if the listing is gone by now.
 
-    Raises NotForSale, PriceChanged, EditionTooLow, AlreadyOwned, InsufficientFunds, WalletFrozen, IdReused.
+    Raises NotForSale, PriceChanged, EditionTooLow, AlreadyOwned, InsufficientFunds, WalletFrozen, IdReused, CouponRefused.
     """
     if first := replayed(member_id, slug, wanted):
         return first
     terms = pricing.offered(slug)
     pricing.confirm_price(terms, wanted.price_minor)
-    quote = pricing.quote(member_id, terms, wanted.quantity, at=at)
-    trials.give_way(member_id, terms.id, at=at)
-    with _owned_already():
-        row = db.session.execute(_PLACE, {"requests": array([_request(member_id, quote, wanted, at, placed_by, attribution)])}).one()
-    placed = _outcome(quote, wanted, row)
+    if wanted.coupon is not None:
+        placed = _place_lowered(member_id, terms, wanted, at, placed_by, attribution)
+    else:
+        quote = pricing.quote(member_id, terms, wanted.quantity, at=at)
+        trials.give_way(member_id, terms.id, at=at)
+        with _owned_already():
+            row = db.session.execute(_PLACE, {"requests": array([_request(member_id, quote, wanted, at, placed_by, attribution)])}).one()
+        placed = _outcome(quote, wanted, row)
     if terms.period and not placed.is_replay:
         license_terms.begin(member_id, placed.license_id, terms, at=at)
     return placed
 
 
+def _place_lowered(
+    member_id: uuid.UUID, terms: pricing.Offered, wanted: Wanted, at: datetime, placed_by: uuid.UUID | None, attribution: Attribution | None
+) -> Placed:
+    """A purchase with a coupon. Purchases of one member with a coupon wait for each other, so that a replay takes no second use."""
+    assert wanted.coupon is not None
+    order_entries.wait_for_turn(member_id)
+    if first := replayed(member_id, terms.slug, wanted):
+        return first
+    coupon = coupons.find(member_id, wanted.coupon, terms, at=at)
+    discount = coupons.discount(coupon, terms.price_minor * wanted.quantity)
+    quote = pricing.quote(member_id, terms, wanted.quantity, at=at, discount_minor=discount)
+    trials.give_way(member_id, terms.id, at=at)
+    coupons.take(coupon, at=at)
+    entry = order_entries.Entry(member_id, wanted.id, content_hash(terms.slug, wanted), quote, at, placed_by, coupon_id=coupon.id)
+    with _owned_already():
+        order = order_entries.charge_and_record(entry, *((attribution.offer_id, attribution.csm_id) if attribution else ()))
+        order_entries.license_of(order, is_exclusive=not terms.is_repeatable)
+    return _placed(order, terms.slug, is_replay=False)
+
+
 def place_alone(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, placed_by: uuid.UUID | None = None) -> Placed | None:
     """The hot path of `place`: terms of sale from memory, one round trip, a transaction shared with whoever buys at the same time.
 
-    Returns None where the terms in memory do not serve (unknown, changed, bound to an edition, with a term or a trial): nothing was done, call `place`.
+    Returns None where the terms in memory do not serve (unknown, changed, bound to an edition, with a term or a trial, lowered by a coupon):
+    nothing was done, call `place`.
     """
     terms = pricing.remembered(slug)
-    if terms is None or terms.required_rank or terms.required_features or terms.price_minor != wanted.price_minor:
-        return None
-    if terms.period or terms.trial_days:
+    if terms is None or not terms.is_plain or terms.price_minor != wanted.price_minor or wanted.coupon is not None:
         return None
     if pricing.tax_rate_of(terms, at) is None:
         return None
@@ -168,7 +194,12 @@ def replayed(member_id: uuid.UUID, slug: str, wanted: Wanted) -> Placed | None:
         return None
     if order.request_hash != content_hash(slug, wanted):
         raise IdReused(_("This id was already used for another request."), field="id")
+    return _placed(order, slug, is_replay=True)
+
+
+def _placed(order: Order, slug: str, *, is_replay: bool) -> Placed:
     return Placed(
         order.id, slug, order.version, order.quantity, order.price_minor, order.total_minor, order.tax_minor, order.currency,
-        order.paid_minor, order.bonus_minor, order.credit_minor, order.balance_after_minor, order.at, True,
+        order.paid_minor, order.bonus_minor, order.credit_minor, order.balance_after_minor, order.at, is_replay,
+        order.discount_minor,
     )  # fmt: skip

@@ -21,6 +21,7 @@ class OrderIn(Schema):
     id = fields.UUID(required=True)
     price_minor = fields.Integer(required=True, strict=True, validate=validate.Range(min=0), metadata={"description": "The price of one piece you were shown"})
     quantity = fields.Integer(load_default=1, strict=True, validate=validate.Range(min=1, max=10_000))
+    coupon = fields.String(load_default=None, validate=validate.Length(1, 40), metadata={"description": "A code that lowers the price"})
 
 
 class OrderOut(RecordSchema):
@@ -33,6 +34,7 @@ class OrderOut(RecordSchema):
     quantity = fields.Integer(required=True)
     price_minor = fields.Integer(required=True)
     total_minor = fields.Integer(required=True)
+    discount_minor = fields.Integer(required=True, metadata={"description": "What the coupon took off; the total is without it"})
     tax_minor = fields.Integer(required=True)
     currency = fields.String(required=True)
     paid_minor = fields.Integer(required=True, metadata={"description": "Drawn from paid money"})
@@ -48,7 +50,7 @@ class OrderOut(RecordSchema):
 @blp.alt_response(402, schema=Problem, description="Not enough money; `missing_minor` says how much")
 @blp.alt_response(403, schema=Problem, description="The role or the edition does not allow it")
 @blp.alt_response(404, schema=Problem, description="No such listing")
-@blp.alt_response(409, schema=Problem, description="price_changed, already_owned, id_reused or wallet_frozen; nothing was charged")
+@blp.alt_response(409, schema=Problem, description="price_changed, already_owned, coupon_refused, id_reused or wallet_frozen; nothing was charged")
 @requires("owner", "buyer")
 def create_order(order_in: dict[str, Any], slug: str) -> orders.Placed:
     """Buy a listing from the wallet. The same id and content again returns the first order."""

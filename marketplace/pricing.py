@@ -55,6 +55,12 @@ class Offered:
     required_features: tuple[str, ...]
     period: str | None  # of a recurring price
     trial_days: int
+    publisher_id: uuid.UUID
+
+    @property
+    def is_plain(self) -> bool:
+        """Bought once for a price, and nothing to mind besides: what the hot path sells."""
+        return not (self.required_rank or self.required_features or self.period or self.trial_days)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,7 @@ class Quote:
     tax_minor: int
     tax_rate_bp: int
     targets: tuple[Target, ...]
+    discount_minor: int  # what a coupon takes off; the total is without it
     terms: str  # as fields of an `order_request`, from `listing_id` to `is_exclusive`
 
     @property
@@ -104,20 +111,21 @@ def terms_of(listing: Listing, publisher: Publisher, version: str) -> Offered:
         listing.id, listing.slug, listing.revision, version, listing.currency, listing.price_minor, listing.tax_rate_bp, listing.bonus_limit_bp,
         publisher.commission_bp if publisher.kind == "partner" else None, listing.is_repeatable,
         listing.product_line, listing.required_rank, tuple(listing.required_features), listing.period, listing.trial_days,
+        publisher.id,
     )  # fmt: skip
 
 
-def quote(member_id: uuid.UUID, listing: Offered, quantity: int, *, at: datetime) -> Quote:
+def quote(member_id: uuid.UUID, listing: Offered, quantity: int, *, at: datetime, discount_minor: int = 0) -> Quote:
     """What `quantity` pieces cost this member at an instant (books, moves 3 and 4).
 
-    Tax comes out of the price, a partner gets its net share, the rest is ours; bonus pays at most the set part of ours.
+    Tax comes out of what is paid, a partner gets its net share, the rest is ours; bonus pays at most the set part of ours.
     Raises EditionTooLow, and Invalid for several pieces of what a member has only once.
     """
     if quantity != 1 and not listing.is_repeatable:
         raise Invalid(_("One licence serves your whole organisation: buy one."), field="quantity")
     check_edition(member_id, listing)
     rate = tax_rate_of(listing, at)
-    return _laid_out(listing, quantity, _sellers_rate(member_id, listing, at) if rate is None else rate)
+    return _laid_out(listing, quantity, _sellers_rate(member_id, listing, at) if rate is None else rate, discount_minor)
 
 
 def check_edition(member_id: uuid.UUID, listing: Offered) -> None:
@@ -147,15 +155,15 @@ def _sellers_rate(member_id: uuid.UUID, listing: Offered, at: datetime) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _laid_out(listing: Offered, quantity: int, tax_rate_bp: int) -> Quote:
-    total = listing.price_minor * quantity
+def _laid_out(listing: Offered, quantity: int, tax_rate_bp: int, discount_minor: int) -> Quote:
+    total = listing.price_minor * quantity - discount_minor
     tax = tax_included(total, tax_rate_bp)
     targets = targets_of(total, tax, listing.commission_bp, listing.bonus_limit_bp)
     terms = fields(
         listing.id, listing.revision, listing.version, quantity, listing.price_minor, tax, listing.currency, [int(t.account) for t in targets],
         [t.amount_minor for t in targets], [t.bonus_minor for t in targets], not listing.is_repeatable,
     )  # fmt: skip
-    return Quote(listing, quantity, total, tax, tax_rate_bp, targets, terms)
+    return Quote(listing, quantity, total, tax, tax_rate_bp, targets, discount_minor, terms)
 
 
 def targets_of(total_minor: int, tax_minor: int, commission_bp: int | None, bonus_limit_bp: int) -> tuple[Target, ...]:

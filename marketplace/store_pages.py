@@ -22,7 +22,7 @@ from core.errors import AppError
 from core.formats import local
 from core.ids import new_id
 from core.navigation import url_if
-from marketplace import contents, licenses, listings, markdown, orders, previews, pricing, reviews, search, trials
+from marketplace import contents, coupons, licenses, listings, markdown, orders, previews, pricing, reviews, search, trials
 from marketplace.checks import records, words
 from marketplace.listings import CATEGORIES, KINDS, Shown
 from marketplace.store_schemas import BuyForm, QuantityForm, SearchForm, filters_of
@@ -160,9 +160,9 @@ def _upgrade_url(shown: Shown) -> str | None:
     return url_if("subscriptions.show_subscriptions", line=shown.verdict.needed_line, rank=shown.verdict.needed_rank)
 
 
-def _top_up_url(missing_minor: int, slug: str, quantity: int) -> str | None:
+def _top_up_url(missing_minor: int, slug: str, quantity: int, coupon: str) -> str | None:
     """The top-up of what is missing, with the way back to this purchase."""
-    back = url_for("store.buy", slug=slug, quantity=quantity if quantity > 1 else None)
+    back = url_for("store.buy", slug=slug, quantity=quantity if quantity > 1 else None, coupon=coupon or None)
     return url_if("wallet.new_top_up", amount_minor=missing_minor, return_to=back) or url_if("wallet.show_wallet")
 
 
@@ -175,7 +175,7 @@ def buy(slug: str) -> ResponseReturnValue:
             wanted = QuantityForm().load(request.args.to_dict())
         except ValidationError as error:
             return _confirmation(slug, 1, errors=error.messages, status=422)
-        return _confirmation(slug, wanted["quantity"])
+        return _confirmation(slug, wanted["quantity"], wanted["coupon"])
     try:
         form = BuyForm().load(request.form.to_dict())
     except ValidationError as error:
@@ -183,13 +183,14 @@ def buy(slug: str) -> ResponseReturnValue:
     acting, at = actor(), now()
     try:
         with transaction(acting):
-            placed = orders.place(acting.member, slug, orders.Wanted(**form), at=at, placed_by=acting.user_id)
+            wanted = orders.Wanted(**(form | {"coupon": form["coupon"] or None}))
+            placed = orders.place(acting.member, slug, wanted, at=at, placed_by=acting.user_id)
     except orders.AlreadyOwned:
         return _to_owned(slug)
     except (pricing.NotForSale, pricing.EditionTooLow):
         raise
     except AppError as error:
-        return _confirmation(slug, form["quantity"], failure=error, form_id=None if error.code == "id_reused" else form["id"])
+        return _confirmation(slug, form["quantity"], form["coupon"], failure=error, form_id=None if error.code == "id_reused" else form["id"])
     return redirect(url_for("store.show_order", order_id=placed.id))
 
 
@@ -202,7 +203,7 @@ def _to_owned(slug: str) -> ResponseReturnValue:
 
 
 def _confirmation(
-    slug: str, quantity: int, *, errors: Any = None, failure: AppError | None = None, form_id: uuid.UUID | None = None, status: int = 200
+    slug: str, quantity: int, coupon: str = "", *, errors: Any = None, failure: AppError | None = None, form_id: uuid.UUID | None = None, status: int = 200
 ) -> ResponseReturnValue:
     """The page to confirm on: the quote that will be charged, laid on the wallet as it is."""
     acting, at = actor(), now()
@@ -216,17 +217,28 @@ def _confirmation(
         if not terms.is_repeatable and (license_id := licenses.owned_listings(acting.member).get(terms.id)):
             flash(_("You own this already. Nothing was charged."), "info")
             return redirect(url_for("apps.show_app", license_id=license_id))
-        quote = pricing.quote(acting.member, terms, quantity, at=at)
+        discount, errors = _lowered(terms, quantity, coupon, at, errors)
+        quote = pricing.quote(acting.member, terms, quantity, at=at, discount_minor=discount)
         balance = wallets.balance(acting.member, terms.currency, at=at)
         preview = previews.of(quote, wallets.open_grants(acting.member, terms.currency, at=at), balance.credit_minor)
         current = next(one for one in listings.public_versions(terms.id) if one.number == terms.version)
         page = render_template(
             "storefront/buy.html", listing=shown.listing, publisher=shown.publisher, terms=terms, quote=quote, preview=preview, balance=balance,
-            current=current, quantity=quantity, form_id=form_id or new_id(), errors=errors, failure=failure,
-            top_up_url=_top_up_url(preview.missing_minor, slug, quantity) if preview.missing_minor else None,
+            current=current, quantity=quantity, coupon=coupon, form_id=form_id or new_id(), errors=errors, failure=failure,
+            top_up_url=_top_up_url(preview.missing_minor, slug, quantity, coupon if discount else "") if preview.missing_minor else None,
             is_short=isinstance(failure, InsufficientFunds) or bool(preview.missing_minor),
         )  # fmt: skip
-    return page, failure.status if failure else status
+    return page, failure.status if failure else 422 if errors else status
+
+
+def _lowered(terms: pricing.Offered, quantity: int, coupon: str, at: datetime, errors: Any) -> tuple[int, Any]:
+    """What a code takes off the price shown, and what is wrong with it."""
+    if not coupon:
+        return 0, errors
+    try:
+        return coupons.discount(coupons.find(actor().member, coupon, terms, at=at), terms.price_minor * quantity), errors
+    except coupons.CouponRefused as error:
+        return 0, (errors or {}) | {"coupon": error.detail}
 
 
 @store.get("/orders/<uuid:order_id>")

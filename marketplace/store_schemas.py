@@ -57,12 +57,14 @@ class BuyForm(_Form):
     id = fields.UUID(required=True)
     price_minor = fields.Integer(required=True, validate=validate.Range(min=0))
     quantity = fields.Integer(load_default=1, validate=validate.Range(1, 10_000, error=_l("Enter a quantity from 1 to 10,000.")))
+    coupon = fields.String(load_default="", validate=validate.Length(max=40, error=_l("At most 40 characters.")))
 
 
 class QuantityForm(_Form):
-    """How many, in the address of the confirmation page."""
+    """How many and with which code, in the address of the confirmation page."""
 
     quantity = fields.Integer(load_default=1, validate=validate.Range(1, 10_000, error=_l("Enter a quantity from 1 to 10,000.")))
+    coupon = fields.String(load_default="", validate=validate.Length(max=40, error=_l("At most 40 characters.")))
 
 
 class ReviewForm(_Form):
@@ -225,6 +227,7 @@ class OrderListOut(Schema):
     quantity = fields.Integer(required=True)
     price_minor = fields.Integer(required=True)
     total_minor = fields.Integer(required=True)
+    discount_minor = fields.Integer(required=True)
     tax_minor = fields.Integer(required=True)
     currency = fields.String(required=True)
     paid_minor = fields.Integer(required=True)

@@ -169,4 +169,5 @@ NOBODYS = {
     "form",
     "author_id",
     "position",  # of a milestone
+    "coupon_id",
 }  # author_id: whose review it is, which all may read

@@ -21,7 +21,7 @@ from core.audit import AuditEntry
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import new_id
-from marketplace import orders, review_reports, reviews
+from marketplace import coupons, orders, review_reports, reviews
 from marketplace.models import Listing, ListingVersion
 from marketplace.sandbox import box
 from membership import taxes
@@ -135,6 +135,12 @@ def a_top_up_offer_form(_ids: Ids) -> dict[str, Any]:
 def a_top_up_offer_body(_ids: Ids) -> dict[str, Any]:
     tiers = [{"from_minor": 1_000_00, "bonus_minor": 100_00}]
     return {"id": str(new_id()), "name_zh": "开门红", "name_en": "Start", "bonus_days": 90, "tiers": tiers}
+
+
+def a_coupon(_member: Member) -> Ids:
+    with transaction(SYSTEM):
+        coupon = coupons.create(coupons.Wanted(new_id(), "SPRING", "CNY", percent_bp=1000), at=now())
+    return {"coupon_id": str(coupon.id)}
 
 
 def a_hold(member: Member) -> Ids:
@@ -271,6 +277,10 @@ ACTIONS = {
     "finance.end_top_up_offer": Action("finance", "top_up_offer.end", a_top_up_offer, lambda _ids: {"reason": "spring is over"}),
     "finance_api.create_top_up_offer": Action("finance", "top_up_offer.create", nothing, a_top_up_offer_body),
     "finance_api.end_top_up_offer": Action("finance", "top_up_offer.end", a_top_up_offer, lambda _ids: {"reason": "spring is over"}),
+    "finance.create_coupon": Action("finance", "coupon.create", nothing, lambda _ids: {"id": str(new_id()), "code": "SPRING", "percent": "10"}),
+    "finance.end_coupon": Action("finance", "coupon.end", a_coupon, lambda _ids: {"reason": "spring is over"}),
+    "coupons_api.create_coupon_api": Action("finance", "coupon.create", nothing, lambda _ids: {"id": str(new_id()), "code": "SPRING", "percent_bp": 1000}),
+    "coupons_api.end_coupon_api": Action("finance", "coupon.end", a_coupon, lambda _ids: {"reason": "spring is over"}),
     "finance.set_credit_limit": Action("finance", "credit_limit.post", a_member, lambda ids: {k: v for k, v in a_limit(ids).items() if k != "limit_minor"}),
     "finance_api.set_credit_limit": Action("finance", "credit_limit.post", a_member, lambda ids: {k: v for k, v in a_limit(ids).items() if k != "limit"}),
     "finance.release_member_hold": Action(

@@ -12,7 +12,7 @@ from core import clock, migrations
 from core.db import SYSTEM, transaction
 from marketplace import bundles, publishing
 from operations import jobs, rollups
-from operations.demo import cast, events, history, offerings, papers, social
+from operations.demo import cast, events, history, offerings, papers, social, store_terms
 
 SEED = 20_260_601
 
@@ -41,6 +41,7 @@ def load(members: int, wanted_events: int, progress: Progress, seed: int = SEED)
         showcase = bundles.load_showcase()
         for n, listing in enumerate(showcase):
             publishing.publish(listing, sellers[listing.publisher], since + timedelta(days=3 * n))
+        store_terms.offer(since)
         people = cast.join(session, rng, members, csms, since, until)
         papers.write(session, people)
     toils = {listing.slug: list(listing.automates) for listing in showcase if len(listing.automates) >= 3}
