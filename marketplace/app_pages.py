@@ -12,7 +12,7 @@ from core.access import MEMBERS, requires
 from core.actor import actor
 from core.clock import now
 from core.db import transaction
-from marketplace import contents, downloads, licenses, listings, reviews, runs
+from marketplace import contents, downloads, licenses, listings, reviews, runs, usage_charges
 from marketplace.models import ListingVersion
 from marketplace.store_schemas import ReviewForm
 from membership.models import Member
@@ -34,10 +34,11 @@ def list_apps() -> ResponseReturnValue:
 @requires(*MEMBERS)
 def show_app(license_id: uuid.UUID) -> ResponseReturnValue:
     """One app: how to use it, its sample, its versions, what was paid."""
-    return _page(license_id)
+    return page(license_id)
 
 
-def _page(license_id: uuid.UUID, *, errors: object = None, form: Mapping[str, object] | None = None, status: int = 200) -> ResponseReturnValue:
+def page(license_id: uuid.UUID, *, errors: object = None, form: Mapping[str, object] | None = None, status: int = 200) -> ResponseReturnValue:
+    """The app's page, with what is wrong in one of its forms."""
     acting, at = actor(), now()
     with transaction(acting):
         owned = licenses.owned(acting.member, license_id)
@@ -45,13 +46,14 @@ def _page(license_id: uuid.UUID, *, errors: object = None, form: Mapping[str, ob
         versions = listings.public_versions(owned.listing.id)
         mine = reviews.mine(acting.member, owned.listing.id)
         values = form or {"stars": mine.stars if mine else "", "text": mine.text if mine else ""}
-        page = render_template(
+        rendered = render_template(
             "storefront/app.html", owned=owned, listing=owned.listing, license=owned.license, order=owned.order, chosen=chosen, versions=versions,
             publisher=licenses.publisher_of(owned.listing), installed=_installed(owned, versions), inside=contents.of(chosen.sha256),
             history=downloads.history(acting.member, license_id), is_valid=licenses.is_valid(owned.license, at), mine=mine, form=values, errors=errors,
             can_run=owned.listing.kind in runs.KINDS,
+            month=usage_charges.month_of(owned.license, at) if owned.license.monthly_cap_minor else None,
         )  # fmt: skip
-    return page, status
+    return rendered, status
 
 
 def _installed(owned: licenses.Owned, versions: Sequence[ListingVersion]) -> ListingVersion | None:
@@ -76,7 +78,7 @@ def write_review(license_id: uuid.UUID) -> ResponseReturnValue:
     try:
         form = ReviewForm().load(request.form.to_dict())
     except ValidationError as error:
-        return _page(license_id, errors=error.messages, form=request.form.to_dict(), status=422)
+        return page(license_id, errors=error.messages, form=request.form.to_dict(), status=422)
     with transaction(acting) as session:
         owned = licenses.owned(acting.member, license_id)
         member = session.get(Member, acting.member)

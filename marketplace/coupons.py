@@ -86,7 +86,12 @@ def _refusal(member_id: uuid.UUID, coupon: Coupon, bought: Offered, at: datetime
         return str(_("This code is no longer valid."))
     if coupon.most_uses is not None and coupon.uses >= coupon.most_uses:
         return str(_("This code has been used as often as it may be."))
-    if coupon.currency != bought.currency or coupon.listing_id not in (None, bought.id) or coupon.publisher_id not in (None, bought.publisher_id):
+    if (
+        coupon.currency != bought.currency
+        or coupon.listing_id not in (None, bought.id)
+        or coupon.publisher_id not in (None, bought.publisher_id)
+        or bought.pricing == "usage"
+    ):
         return str(_("This code is not for this listing."))
     if bought.price_minor == 0:
         return str(_("This costs nothing: keep the code for something else."))

@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
 from core.access import requires
 from core.actor import actor
@@ -11,7 +11,7 @@ from core.clock import now
 from core.db import transaction
 from core.openapi import Blueprint
 from core.schemas import fails
-from marketplace import license_terms, trials
+from marketplace import license_terms, trials, usage_charges
 from marketplace.models import License
 
 blp = Blueprint("license_api", __name__, url_prefix="/api/v1", description="Trials and terms of store licences")
@@ -34,6 +34,7 @@ class LicenseTermOut(Schema):
     period = fields.String(required=True, allow_none=True, metadata={"description": "month or year, of a recurring price"})
     price_minor = fields.Integer(required=True, metadata={"description": "Of each term, as agreed at the purchase; tax included"})
     auto_renews = fields.Boolean(required=True)
+    monthly_cap_minor = fields.Integer(required=True, allow_none=True, metadata={"description": "Of a price by use; `price_minor` is then that of a run"})
 
 
 @blp.post("/listings/<slug>/trials")
@@ -46,6 +47,24 @@ def create_trial(trial_in: dict[str, Any], slug: str) -> License:
     acting = actor()
     with transaction(acting):
         return trials.start(acting.member, slug, trial_in["id"], at=now(), placed_by=acting.user_id)
+
+
+class CapIn(Schema):
+    """What runs may cost in a calendar month of the seller's time zone."""
+
+    monthly_cap_minor = fields.Integer(required=True, strict=True, validate=validate.Range(1, usage_charges.MOST_CAP_MINOR))
+
+
+@blp.post("/licenses/<uuid:license_id>/cap")
+@blp.arguments(CapIn)
+@blp.response(200, LicenseTermOut)
+@fails(blp, 401, 403, 404, 409, 422)
+@requires("owner")
+def change_cap(cap_in: dict[str, Any], license_id: uuid.UUID) -> License:
+    """Approve another monthly limit of a price by use; it holds from the next run on."""
+    acting = actor()
+    with transaction(acting):
+        return usage_charges.change_cap(acting.member, license_id, cap_in["monthly_cap_minor"], at=now())
 
 
 @blp.post("/licenses/<uuid:license_id>/cancellation")

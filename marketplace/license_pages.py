@@ -7,13 +7,14 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from marshmallow import ValidationError, fields
 
+from billing.wallet_schemas import Money
 from core import formats
 from core.access import requires
 from core.actor import actor
 from core.clock import now
 from core.db import transaction
 from core.errors import Invalid
-from marketplace import license_terms, trials
+from marketplace import app_pages, license_terms, trials, usage_charges
 from membership.schemas import Form
 
 licenses_pages = Blueprint("licenses", __name__)
@@ -49,6 +50,29 @@ def cancel(license_id: uuid.UUID) -> ResponseReturnValue:
         license = license_terms.cancel(acting.member, license_id, at=now())
     flash(_("It ends on %(day)s and is not charged again.", day=formats.date(license.ends_at)), "success")
     return redirect(url_for("apps.show_app", license_id=license_id, _anchor="term"))
+
+
+class CapForm(Form):
+    """What runs may cost in a calendar month."""
+
+    monthly_cap_minor = Money(required=True)
+
+
+@licenses_pages.post("/apps/<uuid:license_id>/cap")
+@requires("owner")
+def change_cap(license_id: uuid.UUID) -> ResponseReturnValue:
+    """Approve another monthly limit of a price by use."""
+    acting = actor()
+    try:
+        form = CapForm().load(request.form.to_dict())
+        with transaction(acting):
+            usage_charges.change_cap(acting.member, license_id, form["monthly_cap_minor"], at=now())
+    except ValidationError as error:
+        return app_pages.page(license_id, errors=error.messages, form=request.form.to_dict(), status=422)
+    except Invalid as error:
+        return app_pages.page(license_id, errors=error.fields, form=request.form.to_dict(), status=422)
+    flash(_("The monthly limit is changed. It holds from the next run on."), "success")
+    return redirect(url_for("apps.show_app", license_id=license_id, _anchor="cap"))
 
 
 @licenses_pages.post("/apps/<uuid:license_id>/resumption")

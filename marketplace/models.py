@@ -51,7 +51,7 @@ class Listing(Base):
     description_en: Mapped[str]
     state: Mapped[str]  # draft | in_review | published | deprecated | archived
     revision: Mapped[int]
-    pricing: Mapped[str]  # free | one_time | recurring
+    pricing: Mapped[str]  # free | one_time | recurring | usage (price_minor is then that of a run)
     period: Mapped[str | None]  # of a recurring price
     currency: Mapped[str]
     price_minor: Mapped[int]  # tax included
@@ -77,6 +77,7 @@ class Listing(Base):
     __table_args__ = (
         CheckConstraint("price_minor >= 0 and (pricing = 'free') = (price_minor = 0)", name="price"),
         CheckConstraint("(pricing = 'recurring') = (period is not null) and period in ('month', 'year')", name="period"),
+        CheckConstraint("pricing in ('free', 'one_time', 'recurring', 'usage') and (pricing <> 'usage' or not is_repeatable)", name="pricing"),
         CheckConstraint("trial_days between 0 and 365 and (trial_days = 0 or price_minor > 0 and not is_repeatable)", name="trial"),
         CheckConstraint("state in ('draft', 'in_review', 'published', 'deprecated', 'archived')", name="state"),
         CheckConstraint("required_rank between 0 and 4 and bonus_limit_bp between 0 and 10000", name="limits"),
@@ -137,12 +138,16 @@ class Order(Base):
     csm_id: Mapped[uuid.UUID | None]  # to whom the sale is attributed
     placed_by: Mapped[uuid.UUID | None]
     at: Mapped[datetime]
-    kind: Mapped[str] = mapped_column(server_default=text("'purchase'"), default="purchase")  # purchase | trial | renewal | milestone
-    license_id: Mapped[uuid.UUID | None]  # of a renewal: the licence it prolongs
+    kind: Mapped[str] = mapped_column(server_default=text("'purchase'"), default="purchase")  # purchase | trial | renewal | milestone | agreement | usage
+    license_id: Mapped[uuid.UUID | None]  # of a renewal or a run: the licence it belongs to
     discount_minor: Mapped[int] = mapped_column(server_default=text("0"), default=0)  # what a coupon took off
     coupon_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("coupon.id"))
     __table_args__ = (
-        CheckConstraint("kind in ('purchase', 'trial', 'renewal', 'milestone') and (kind = 'renewal') = (license_id is not null)", name="kind"),
+        CheckConstraint(
+            "kind in ('purchase', 'trial', 'renewal', 'milestone', 'agreement', 'usage') and (kind in ('renewal', 'usage')) = (license_id is not null)",
+            name="kind",
+        ),
+        Index("store_order_usage_idx", "member_id", "license_id", "at", postgresql_where=text("kind = 'usage'")),
         Index("store_order_one_trial_idx", "member_id", "listing_id", unique=True, postgresql_where=text("kind = 'trial'")),
         CheckConstraint("quantity >= 1 and total_minor = price_minor * quantity - discount_minor and discount_minor >= 0 and total_minor >= 0", name="total"),
         CheckConstraint("discount_minor = 0 or coupon_id is not null", name="coupon"),
@@ -193,7 +198,7 @@ class License(Base):
     ends_at: Mapped[datetime | None]
     period: Mapped[str | None]  # month | year
     term: Mapped[int] = mapped_column(server_default=text("1"), default=1)
-    price_minor: Mapped[int] = mapped_column(server_default=text("0"), default=0)  # of a term, tax included
+    price_minor: Mapped[int] = mapped_column(server_default=text("0"), default=0)  # of a term or of a run, tax included
     commission_bp: Mapped[int | None]
     tax_rate_bp: Mapped[int | None]  # None: the seller's at each renewal
     bonus_limit_bp: Mapped[int] = mapped_column(server_default=text("0"), default=0)
@@ -201,6 +206,7 @@ class License(Base):
     auto_renews: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
     next_attempt_at: Mapped[datetime | None]
     suspended_at: Mapped[datetime | None]  # the renewal could not be paid
+    monthly_cap_minor: Mapped[int | None]  # of a price by use: what the buyer approved for a calendar month
     __table_args__ = (
         ForeignKeyConstraint(["member_id", "id"], ["store_order.member_id", "store_order.id"]),
         CheckConstraint("state in ('trial', 'active', 'suspended', 'ended')", name="state"),
@@ -210,6 +216,7 @@ class License(Base):
             " and (state = 'suspended') = (suspended_at is not null)",
             name="term",
         ),
+        CheckConstraint("monthly_cap_minor > 0", name="cap"),
         Index("license_due_idx", "next_attempt_at", postgresql_where=text("next_attempt_at is not null")),
         Index("license_one_each_idx", "member_id", "listing_id", unique=True, postgresql_where=text("is_exclusive and state <> 'ended'")),
     )

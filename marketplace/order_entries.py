@@ -28,6 +28,7 @@ class Entry:
     kind: str = "purchase"
     coupon_id: uuid.UUID | None = None
     license_id: uuid.UUID | None = None
+    price_minor: int | None = None  # of one piece, where the licence has another than the listing
 
 
 def wait_for_turn(member_id: uuid.UUID) -> None:
@@ -49,9 +50,10 @@ def charge_and_record(entry: Entry, offer_id: uuid.UUID | None = None, csm_id: u
 def record(entry: Entry, charged: wallets.ChargeResult, offer_id: uuid.UUID | None = None, csm_id: uuid.UUID | None = None) -> Order:
     """Write an order down as it was charged."""
     quote, listing = entry.quote, entry.quote.listing
+    price = listing.price_minor if entry.price_minor is None else entry.price_minor
     order = Order(
         member_id=entry.member_id, id=entry.id, request_hash=entry.request_hash, listing_id=listing.id, version=listing.version, quantity=quote.quantity,
-        price_minor=listing.price_minor, total_minor=quote.total_minor, tax_minor=quote.tax_minor, currency=listing.currency, paid_minor=charged.paid_minor,
+        price_minor=price, total_minor=quote.total_minor, tax_minor=quote.tax_minor, currency=listing.currency, paid_minor=charged.paid_minor,
         bonus_minor=charged.bonus_minor, credit_minor=charged.credit_minor, balance_after_minor=charged.balance_after_minor, state="completed",
         offer_id=offer_id, csm_id=csm_id, placed_by=entry.placed_by, at=entry.at, kind=entry.kind, license_id=entry.license_id,
         discount_minor=quote.discount_minor, coupon_id=entry.coupon_id,

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from billing import approvals, corrections, partner_shares, refunds
 from billing.accounts import Account
@@ -50,7 +50,7 @@ def find(member_id: uuid.UUID, order_id: uuid.UUID) -> Refundable:
     row = db.session.execute(
         select(Order, Listing, License)
         .join(Listing, Listing.id == Order.listing_id)
-        .join(License, (License.member_id == Order.member_id) & (License.id == Order.id))
+        .join(License, (License.member_id == Order.member_id) & (License.id == func.coalesce(Order.license_id, Order.id)))
         .where(Order.member_id == member_id, Order.id == order_id)
     ).one_or_none()
     if row is None:

@@ -18,7 +18,7 @@ from core.composites import array, fields
 from core.db import db
 from core.errors import Conflict, IdReused
 from core.ids import request_hash
-from marketplace import coupons, license_terms, order_batches, order_entries, pricing, trials
+from marketplace import coupons, license_terms, order_batches, order_entries, pricing, trials, usage_charges
 from marketplace.models import Order
 
 
@@ -36,6 +36,7 @@ class Wanted:
     price_minor: int
     quantity: int = 1
     coupon: str | None = None  # a code that lowers the price
+    monthly_cap_minor: int | None = None  # of a price by use: what runs may cost in a month
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,10 @@ _PLACE = text("select p.* from place_orders(cast(:requests as order_request[])) 
 
 def content_hash(slug: str, wanted: Wanted) -> bytes:
     """What decides a purchase's outcome besides its id."""
-    if wanted.coupon is not None:
-        return request_hash("order", slug=slug, price_minor=wanted.price_minor, quantity=wanted.quantity, coupon=coupons.written(wanted.coupon))
+    more: dict[str, object] = {"coupon": coupons.written(wanted.coupon)} if wanted.coupon is not None else {}
+    more |= {"monthly_cap_minor": wanted.monthly_cap_minor} if wanted.monthly_cap_minor is not None else {}
+    if more:
+        return request_hash("order", slug=slug, price_minor=wanted.price_minor, quantity=wanted.quantity, **more)
     return _content_hash(slug, wanted.price_minor, wanted.quantity)
 
 
@@ -98,7 +101,9 @@ def place(
         return first
     terms = pricing.offered(slug)
     pricing.confirm_price(terms, wanted.price_minor)
-    if wanted.coupon is not None:
+    if terms.pricing == "usage":
+        placed = _agree(member_id, terms, wanted, at, placed_by)
+    elif wanted.coupon is not None:
         placed = _place_lowered(member_id, terms, wanted, at, placed_by, attribution)
     else:
         quote = pricing.quote(member_id, terms, wanted.quantity, at=at)
@@ -109,6 +114,20 @@ def place(
     if terms.period and not placed.is_replay:
         license_terms.begin(member_id, placed.license_id, terms, at=at)
     return placed
+
+
+def _agree(member_id: uuid.UUID, terms: pricing.Offered, wanted: Wanted, at: datetime, placed_by: uuid.UUID | None) -> Placed:
+    """A price by use is agreed to with its cap; nothing is charged yet."""
+    if wanted.coupon is not None:
+        raise coupons.CouponRefused(_("This code is not for this listing."), field="coupon")
+    order_entries.wait_for_turn(member_id)
+    if first := replayed(member_id, terms.slug, wanted):
+        return first
+    trials.give_way(member_id, terms.id, at=at)
+    with _owned_already():
+        content = content_hash(terms.slug, wanted)
+        order = usage_charges.agree(member_id, wanted.id, content, terms, wanted.monthly_cap_minor, at=at, placed_by=placed_by)
+    return _placed(order, terms.slug, is_replay=False)
 
 
 def _place_lowered(

@@ -22,6 +22,12 @@ class OrderIn(Schema):
     price_minor = fields.Integer(required=True, strict=True, validate=validate.Range(min=0), metadata={"description": "The price of one piece you were shown"})
     quantity = fields.Integer(load_default=1, strict=True, validate=validate.Range(min=1, max=10_000))
     coupon = fields.String(load_default=None, validate=validate.Length(1, 40), metadata={"description": "A code that lowers the price"})
+    monthly_cap_minor = fields.Integer(
+        load_default=None,
+        strict=True,
+        validate=validate.Range(1, 10**12),
+        metadata={"description": "Of a price by use: what runs may cost in a calendar month"},
+    )
 
 
 class OrderOut(RecordSchema):

@@ -1,7 +1,7 @@
 """What a listing costs a member, and where each part of the price goes. The quote shown is the quote charged."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 
@@ -56,11 +56,12 @@ class Offered:
     period: str | None  # of a recurring price
     trial_days: int
     publisher_id: uuid.UUID
+    pricing: str = "one_time"
 
     @property
     def is_plain(self) -> bool:
         """Bought once for a price, and nothing to mind besides: what the hot path sells."""
-        return not (self.required_rank or self.required_features or self.period or self.trial_days)
+        return self.pricing in ("free", "one_time") and not (self.required_rank or self.required_features or self.trial_days)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,11 @@ class Quote:
     def bonus_limit_minor(self) -> int:
         """How much of the total may be paid from bonus."""
         return sum(t.bonus_minor for t in self.targets)
+
+    def without_charge(self) -> "Quote":
+        """The same listing for nothing now: what is paid comes with its use."""
+        free = replace(self.listing, price_minor=0)
+        return Quote(free, self.quantity, 0, 0, self.tax_rate_bp, (), 0, "")
 
 
 _offered: dict[str, Offered] = {}  # a hint: `place_orders` compares the revision in the transaction that charges
@@ -111,7 +117,7 @@ def terms_of(listing: Listing, publisher: Publisher, version: str) -> Offered:
         listing.id, listing.slug, listing.revision, version, listing.currency, listing.price_minor, listing.tax_rate_bp, listing.bonus_limit_bp,
         publisher.commission_bp if publisher.kind == "partner" else None, listing.is_repeatable,
         listing.product_line, listing.required_rank, tuple(listing.required_features), listing.period, listing.trial_days,
-        publisher.id,
+        publisher.id, listing.pricing,
     )  # fmt: skip
 
 

@@ -87,11 +87,7 @@ def run_waiting() -> int:
     """Every minute: put in line what no job has taken, give up what a worker lost. Returns how many."""
     at = now()
     with transaction(SYSTEM) as session:
-        session.execute(
-            update(Run)
-            .where(Run.state == "running", Run.started_at < at - LOST_AFTER)
-            .values(state="failed", finished_at=at, progress=None, failure=Finding("run_lost").stored())
-        )
+        runs.give_up_lost(at - LOST_AFTER, at=at)
         waiting = session.execute(select(Run.member_id, Run.id).where(Run.state == "queued", Run.queued_at < at - PICKED_UP_AFTER)).all()
     for member_id, run_id in waiting:
         enqueue(member_id, run_id)

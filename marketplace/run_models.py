@@ -42,6 +42,7 @@ class Run(Base):
         CheckConstraint("(finished_at is not null) = (state in ('succeeded', 'failed'))", name="finished"),
         Index("run_member_id_queued_at_idx", "member_id", "queued_at"),
         Index("run_listing_id_queued_at_idx", "listing_id", "queued_at"),
+        Index("run_held_idx", "member_id", "license_id", postgresql_where=text("hold_id is not null")),
         Index("run_open_idx", "queued_at", postgresql_where=text("state in ('queued', 'running')")),
     )
 

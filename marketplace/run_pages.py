@@ -15,7 +15,7 @@ from core.errors import AppError
 from core.formats import language
 from core.ids import new_id
 from core.settings import Settings
-from marketplace import contents, licenses, run_jobs, runs
+from marketplace import contents, licenses, run_jobs, runs, usage_charges
 from marketplace.publishing import HAN
 from marketplace.run_models import Run
 from marketplace.sandbox import box
@@ -41,7 +41,9 @@ def new_run(license_id: uuid.UUID) -> ResponseReturnValue:
     return _form(license_id)
 
 
-def _form(license_id: uuid.UUID, *, errors: object = None, form: dict[str, str] | None = None, status: int = 200) -> ResponseReturnValue:
+def _form(
+    license_id: uuid.UUID, *, errors: object = None, form: dict[str, str] | None = None, refused: AppError | None = None, status: int = 200
+) -> ResponseReturnValue:
     acting = actor()
     settings: Settings = current_app.extensions["settings"]
     with transaction(acting):
@@ -52,6 +54,7 @@ def _form(license_id: uuid.UUID, *, errors: object = None, form: dict[str, str] 
             "storefront/run_new.html", owned=owned, listing=owned.listing, version=version, inside=inside, missing=box.unavailable(),
             is_valid=licenses.is_valid(owned.license, now()), latest=runs.latest(acting.member, license_id), errors=errors, form=form or {},
             run_id=(form or {}).get("id") or new_id(), limit_mb=settings.run_input_mb, per_day=settings.runs_per_day, keep_days=settings.run_keep_days,
+            refused=refused, month=usage_charges.month_of(owned.license, now()) if owned.license.monthly_cap_minor else None,
         )  # fmt: skip
     return page, status
 
@@ -79,6 +82,8 @@ def create_run(license_id: uuid.UUID) -> ResponseReturnValue:
     except AppError as error:
         if error.status == 404:
             raise
+        if error.code in ("usage_cap_reached", "insufficient_funds"):
+            return _form(license_id, form=form | {"id": str(new_id())}, refused=error, status=error.status)
         return _form(license_id, errors=error.fields or {"input": error.detail}, form=form | {"id": str(new_id())}, status=error.status)
     run_jobs.enqueue(acting.member, run.id)
     return redirect(url_for("runs.show_run", run_id=run.id))

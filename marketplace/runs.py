@@ -18,13 +18,14 @@ from referencing import Registry
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import defer
 
+from billing.wallets import HoldClosed, WalletFrozen
 from core import outbox
 from core.db import db
 from core.errors import Conflict, IdReused, Invalid, NotFound
 from core.ids import request_hash
 from core.settings import Settings
 from core.texts import is_storable
-from marketplace import downloads, licenses, lifecycle
+from marketplace import downloads, licenses, lifecycle, usage_charges
 from marketplace.checks.findings import Finding, read
 from marketplace.checks.manifest import LONGEST_VALUE
 from marketplace.models import Artifact, ListingVersion
@@ -34,6 +35,7 @@ from marketplace.sandbox import box
 TOPIC = "run.succeeded"
 KINDS = frozenset({"robot_task", "text_template", "document_template", "spreadsheet_template", "data_mapping", "form_schema"})
 OPEN = ("queued", "running")
+UNPAID = "run_unpaid"
 
 
 class CannotRun(Conflict):
@@ -93,7 +95,10 @@ def runnable(owned: licenses.Owned) -> ListingVersion | None:
 
 
 def request(member_id: uuid.UUID, license_id: uuid.UUID, wanted: Wanted, settings: Settings, *, at: datetime, by: uuid.UUID | None, by_name: str) -> Run:
-    """Put a run in line. Replaying the id returns the first run. Raises NotFound, LicenseEnded, Quarantined, CannotRun, TooManyRuns, IdReused."""
+    """Put a run in line. Replaying the id returns the first run. Raises NotFound, LicenseEnded, Quarantined, CannotRun, TooManyRuns, IdReused.
+
+    Where the price is by use, the run's price is set aside: raises CapReached, InsufficientFunds, WalletFrozen.
+    """
     digest = hashlib.sha256(wanted.content).hexdigest() if wanted.content is not None else ""
     request_id = request_hash("run", license_id=license_id, parameters=dict(wanted.parameters), content=digest)
     first = db.session.get(Run, (member_id, wanted.id))
@@ -111,9 +116,10 @@ def request(member_id: uuid.UUID, license_id: uuid.UUID, wanted: Wanted, setting
     if reason is not None:
         raise CannotRun(_("There is no sandbox on this machine: %(what)s", what=reason))
     _check_limits(member_id, settings, at)
+    hold = usage_charges.reserve(owned.license, wanted.id, at=at, by=by)
     run = Run(
         member_id=member_id, id=wanted.id, request_hash=request_id, license_id=license_id, listing_id=owned.listing.id, version=version.number,
-        sha256=version.sha256, kind=owned.listing.kind, state="queued", parameters=dict(wanted.parameters), hold_id=None, requested_by=by,
+        sha256=version.sha256, kind=owned.listing.kind, state="queued", parameters=dict(wanted.parameters), hold_id=hold.id if hold else None, requested_by=by,
         requested_by_name=by_name, progress=None, steps=0, failure=None, log="", took_ms=None, queued_at=at, started_at=None, finished_at=None,
     )  # fmt: skip
     db.session.add(run)
@@ -173,15 +179,42 @@ def finish(member_id: uuid.UUID, run_id: uuid.UUID, outcome: box.Outcome, failur
     if run is None or run.state != "running":
         return
     log = str(outcome.report.get("log", ""))[:100_000].replace("\x00", "")
+    failure = _settled(run, failure, at)
     run.log = log if is_storable(log) else log.encode("utf-8", "backslashreplace").decode()
     run.state, run.finished_at, run.took_ms, run.progress = "failed" if failure else "succeeded", at, round(outcome.took_s * 1000), None
     run.failure = failure.stored() if failure else None
-    for n, (name, content) in enumerate(outcome.files.items()):
+    for n, (name, content) in enumerate(outcome.files.items() if not (failure and failure.rule == UNPAID) else ()):
         db.session.add(RunFile(member_id=member_id, run_id=run_id, direction="output", n=n, name=name, size=len(content), content=content))
     if not failure:
         slug = db.session.scalar(text("select slug from listing where id = :id"), {"id": run.listing_id})
         payload = {"run_id": str(run_id), "listing_id": str(run.listing_id), "slug": slug, "took_ms": run.took_ms, "finished_at": at.isoformat()}
         outbox.publish(TOPIC, payload, at=at, member_id=member_id)
+
+
+def _settled(run: Run, failure: Finding | None, at: datetime) -> Finding | None:
+    """Charge a run that succeeded, give back what was set aside for one that failed; a run that can't be paid for any more has failed."""
+    if run.hold_id is None:
+        return failure
+    if failure is None:
+        try:
+            usage_charges.settle(run.member_id, run.hold_id, run.license_id, run.version, at=at, by=run.requested_by)
+            return None
+        except (HoldClosed, WalletFrozen):
+            failure = Finding(UNPAID)
+    usage_charges.release(run.member_id, run.hold_id, at=at)
+    return failure
+
+
+def give_up_lost(before: datetime, *, at: datetime) -> int:
+    """Runs whose worker is gone have failed, and cost nothing. Returns how many."""
+    lost = db.session.scalars(
+        select(Run).where(Run.state == "running", Run.started_at < before).options(defer(Run.log)).with_for_update(skip_locked=True)
+    ).all()
+    for run in lost:
+        run.state, run.finished_at, run.progress, run.failure = "failed", at, None, Finding("run_lost").stored()
+        if run.hold_id is not None:
+            usage_charges.release(run.member_id, run.hold_id, at=at)
+    return len(lost)
 
 
 def find(member_id: uuid.UUID, run_id: uuid.UUID) -> Run:

@@ -179,7 +179,7 @@ def buy(slug: str) -> ResponseReturnValue:
     try:
         form = BuyForm().load(request.form.to_dict())
     except ValidationError as error:
-        return _confirmation(slug, 1, errors=error.messages, status=422)
+        return _confirmation(slug, 1, errors=error.messages, given=request.form, status=422)
     acting, at = actor(), now()
     try:
         with transaction(acting):
@@ -190,7 +190,9 @@ def buy(slug: str) -> ResponseReturnValue:
     except (pricing.NotForSale, pricing.EditionTooLow):
         raise
     except AppError as error:
-        return _confirmation(slug, form["quantity"], form["coupon"], failure=error, form_id=None if error.code == "id_reused" else form["id"])
+        return _confirmation(
+            slug, form["quantity"], form["coupon"], failure=error, form_id=None if error.code == "id_reused" else form["id"], given=request.form
+        )
     return redirect(url_for("store.show_order", order_id=placed.id))
 
 
@@ -203,8 +205,9 @@ def _to_owned(slug: str) -> ResponseReturnValue:
 
 
 def _confirmation(
-    slug: str, quantity: int, coupon: str = "", *, errors: Any = None, failure: AppError | None = None, form_id: uuid.UUID | None = None, status: int = 200
-) -> ResponseReturnValue:
+    slug: str, quantity: int, coupon: str = "", *, errors: Any = None, failure: AppError | None = None, form_id: uuid.UUID | None = None,
+    given: Mapping[str, str] | None = None, status: int = 200,
+) -> ResponseReturnValue:  # fmt: skip
     """The page to confirm on: the quote that will be charged, laid on the wallet as it is."""
     acting, at = actor(), now()
     with transaction(acting):
@@ -219,12 +222,14 @@ def _confirmation(
             return redirect(url_for("apps.show_app", license_id=license_id))
         discount, errors = _lowered(terms, quantity, coupon, at, errors)
         quote = pricing.quote(acting.member, terms, quantity, at=at, discount_minor=discount)
+        by_run = quote if terms.pricing == "usage" else None
+        quote = quote.without_charge() if by_run else quote
         balance = wallets.balance(acting.member, terms.currency, at=at)
         preview = previews.of(quote, wallets.open_grants(acting.member, terms.currency, at=at), balance.credit_minor)
         current = next(one for one in listings.public_versions(terms.id) if one.number == terms.version)
         page = render_template(
             "storefront/buy.html", listing=shown.listing, publisher=shown.publisher, terms=terms, quote=quote, preview=preview, balance=balance,
-            current=current, quantity=quantity, coupon=coupon, form_id=form_id or new_id(), errors=errors, failure=failure,
+            current=current, quantity=quantity, coupon=coupon, by_run=by_run, given=given or {}, form_id=form_id or new_id(), errors=errors, failure=failure,
             top_up_url=_top_up_url(preview.missing_minor, slug, quantity, coupon if discount else "") if preview.missing_minor else None,
             is_short=isinstance(failure, InsufficientFunds) or bool(preview.missing_minor),
         )  # fmt: skip

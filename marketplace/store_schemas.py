@@ -6,6 +6,7 @@ from typing import Any
 from flask_babel import lazy_gettext as _l
 from marshmallow import EXCLUDE, Schema, fields, pre_load, validate
 
+from billing.wallet_schemas import Money
 from core.schemas import PageQuery
 from marketplace.listings import CATEGORIES, KINDS
 from marketplace.search import SORTS, Filters
@@ -58,6 +59,7 @@ class BuyForm(_Form):
     price_minor = fields.Integer(required=True, validate=validate.Range(min=0))
     quantity = fields.Integer(load_default=1, validate=validate.Range(1, 10_000, error=_l("Enter a quantity from 1 to 10,000.")))
     coupon = fields.String(load_default="", validate=validate.Length(max=40, error=_l("At most 40 characters.")))
+    monthly_cap_minor = Money(load_default=None)
 
 
 class QuantityForm(_Form):
@@ -172,7 +174,7 @@ class ListingOut(Schema):
     category = fields.String(required=True)
     price_minor = fields.Integer(required=True)
     currency = fields.String(required=True)
-    pricing = fields.String(required=True, validate=validate.OneOf(["free", "one_time", "recurring"]))
+    pricing = fields.String(required=True, validate=validate.OneOf(["free", "one_time", "recurring", "usage"]))
     period = fields.String(required=True, allow_none=True)
     version = fields.String(required=True)
     required_rank = fields.Integer(required=True, metadata={"description": "Least edition rank, 0 for any member."})

@@ -148,6 +148,7 @@ RULES: dict[str, tuple[str, str]] = {
     "run_memory": (_l("The run used too much memory: %(what)s"), _l("Run a smaller file, or split it.")),
     "run_output": (_l("The run produced too much output: %(what)s"), _l("Run a smaller file, or split it.")),
     "run_crashed": (_l("The run ended without a result: %(what)s"), _l("Compare your file with the sample: columns, encoding, formats.")),
+    "run_unpaid": (_l("The money set aside for this run is gone or frozen. Nothing was charged. %(what)s"), _l("Look at the wallet, then run it again.")),
     "run_lost": (_l("The run was interrupted. %(what)s"), _l("Run it again.")),
     "sandbox_missing": (_l("There is no sandbox on this machine: %(what)s"), _l("The operator must make it available; the check is repeated then.")),
 }  # fmt: skip

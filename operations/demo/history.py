@@ -154,9 +154,11 @@ class Year:
         plan.subscription_id = subscription_charges.start(one.id, wanted, at=at).subscription.id
 
     def _buy(self, session: Session, one: Cast, _plan: Plan, at: datetime, slug: str) -> None:
-        price = session.scalar(select(Listing.price_minor).where(Listing.slug == slug))
-        assert price is not None
-        if slug != "usage-pack" and self.rng.random() < 0.4:
+        price, by_use = session.execute(select(Listing.price_minor, Listing.pricing == "usage").where(Listing.slug == slug)).one()
+        if by_use:
+            wanted = orders.Wanted(derived("demo", "order", one.number, slug, at.isoformat()), price, monthly_cap_minor=100 * price)
+            orders.place(one.id, slug, wanted, at=at, placed_by=one.owner_id)
+        elif slug != "usage-pack" and self.rng.random() < 0.4:
             self._accept_offer(session, one, slug, price, at)
         else:
             wanted = orders.Wanted(derived("demo", "order", one.number, slug, at.isoformat()), price, self.rng.randint(1, 20) if slug == "usage-pack" else 1)
