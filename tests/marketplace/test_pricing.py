@@ -20,7 +20,7 @@ ID = uuid.UUID(int=7)
 
 
 def listing(price: int = 10_600, tax_bp: int = 600, bonus_bp: int = 10_000, commission_bp: int | None = None) -> Offered:
-    return Offered(ID, "x", 1, "1.0.0", "CNY", price, tax_bp, bonus_bp, commission_bp, True, None, 0, (), None, 0)
+    return Offered(ID, "x", 1, "1.0.0", "CNY", price, tax_bp, bonus_bp, commission_bp, True, None, 0, (), None, 0, ID)
 
 
 def parts(quote: pricing.Quote) -> dict[Account, tuple[int, int]]:
