@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0350"
-down_revision = "0301"
+down_revision = "0360"
 branch_labels = None
 depends_on = None
 
