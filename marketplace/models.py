@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db import Base
+from marketplace.coupon_models import Coupon
 
 
 class Publisher(Base):
@@ -141,7 +142,7 @@ class Order(Base):
     kind: Mapped[str] = mapped_column(server_default=text("'purchase'"), default="purchase")  # purchase | trial | renewal | milestone | agreement | usage
     license_id: Mapped[uuid.UUID | None]  # of a renewal or a run: the licence it belongs to
     discount_minor: Mapped[int] = mapped_column(server_default=text("0"), default=0)  # what a coupon took off
-    coupon_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("coupon.id"))
+    coupon_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(Coupon.id))
     __table_args__ = (
         CheckConstraint(
             "kind in ('purchase', 'trial', 'renewal', 'milestone', 'agreement', 'usage') and (kind in ('renewal', 'usage')) = (license_id is not null)",
