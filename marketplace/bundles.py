@@ -101,6 +101,11 @@ def _declared(folder: Path, name: str) -> dict[str, Any]:
     return dict(content)
 
 
+def files_of(folder: Path) -> dict[str, bytes]:
+    """The files that go into a folder's bundle, by name. Raises `BundleInvalid` for a link."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in _payload(folder)}
+
+
 def _payload(folder: Path) -> list[Path]:
     """The files that go into the bundle, sorted by name. Raises `BundleInvalid` for links, which could carry foreign files in."""
     found = []
@@ -130,7 +135,7 @@ def build(folder: Path) -> Bundle:
     for name in named(manifest):
         if not (folder / name).exists():
             raise BundleInvalid(f"{folder.name}/{name} is named in the manifest but missing", field="entry")
-    return pack(manifest, {path.relative_to(folder).as_posix(): path.read_bytes() for path in _payload(folder)})
+    return pack(manifest, files_of(folder))
 
 
 def pack(manifest: dict[str, Any], files: Mapping[str, bytes]) -> Bundle:

@@ -10,6 +10,8 @@ from marketplace.listings import CATEGORIES, KINDS
 
 STEP = validate.And(validate.Length(equal=2, error=_l("A step is a feature and an action.")))
 MOST_STEPS = 50
+KINDS_TO_DRAFT = tuple(kind for kind in KINDS if kind != "service_offering")  # a service is agreed on with partner support: it needs milestones
+RESERVED = ("figures", "keys", "new", "services", "claims", "earnings")  # pages of publishers that stand where a listing's would
 
 
 def _text(most: int, what: str) -> Any:
@@ -64,12 +66,13 @@ class ListingDraftIn(ListingDraftFields):
         validate=validate.And(
             validate.Length(3, 60, error=_l("3 to 60 characters.")),
             validate.Regexp(r"^[a-z0-9]+(-[a-z0-9]+)*\Z", error=_l("Lower-case letters, digits and single hyphens, like clean-phone-numbers.")),
+            validate.NoneOf(RESERVED, error=_l("This name is kept for the store's own pages.")),
         ),
         error_messages={"required": _l("Choose the name in the address.")},
         metadata={"description": "The name in its address, which its bundles carry too; it never changes.", "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$"},
     )
     kind = fields.String(
-        required=True, validate=validate.OneOf(KINDS, error=_l("Choose a kind.")), error_messages={"required": _l("Choose a kind.")},
+        required=True, validate=validate.OneOf(KINDS_TO_DRAFT, error=_l("Choose a kind.")), error_messages={"required": _l("Choose a kind.")},
         metadata={"description": "It never changes."},
     )  # fmt: skip
     category = fields.String(
@@ -217,3 +220,12 @@ class ListingDraftForm(ListingDraftIn):
     def _lines(self, value: list[list[str]], **_kwargs: Any) -> None:
         if any(len(step) != 2 for step in value):
             raise ValidationError(str(_l("A step is a feature and an action.")))
+
+
+class PublisherKeyForm(Schema):
+    """What a publisher's new key is for."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    name = fields.String(required=True, validate=validate.Length(1, 100, error=_l("Enter a name.")), error_messages={"required": _l("Enter a name.")})
