@@ -24,7 +24,8 @@ select t.book_id as member_id, t.id, t.currency, t.seq, t.kind, t.effective_at a
   l.name_zh || coalesce(' · ' || z.name_zh, '') || case when o.kind = 'usage' then ' · 单次运行' else '' end as name_zh,
   l.name_en || coalesce(' · ' || z.name_en, '') || case when o.kind = 'usage' then ' · one run' else '' end as name_en,
   coalesce(y.tax_rate_bp, l.tax_rate_bp) as own_rate_bp, o.version, coalesce(o.quantity, 1) as quantity, c.motion, c.service_from, c.service_until,
-  n.name_zh as line_zh, n.name_en as line_en, e.name_zh as edition_zh, e.name_en as edition_en, m.seats, p.base_minor, p.seat_minor, p.excludes_tax,
+  n.name_zh as line_zh, n.name_en as line_en, e.name_zh as edition_zh, e.name_en as edition_en, m.seats, p.base_minor, p.seat_minor,
+  coalesce(o.excludes_tax, p.excludes_tax) as excludes_tax,
   u.method, u.bank_reference, u.bonus_minor as granted_minor, k.brand, k.last4
 from ({{entries}}) t
 cross join lateral (

@@ -49,7 +49,7 @@ class Bundle:
 class ShowcaseListing:
     """A listing of the demo store, as its `listing.json` says, with the folder that `build` makes the bundle from.
 
-    `price_minor` is in minor units of `currency` and includes tax; `*_bp` are basis points. `required_rank` 0 admits every member,
+    `price_minor` is in minor units of `currency`, with or without tax as `excludes_tax` says; `*_bp` are basis points. `required_rank` 0 admits every member,
     1 to 4 are edition ranks. `automates` are the (feature, action) steps that one run saves the user.
     """
 
@@ -65,6 +65,7 @@ class ShowcaseListing:
     price_minor: int
     currency: str
     tax_rate_bp: int | None  # None: the seller's
+    excludes_tax: bool | None  # None: stated as the company states its prices when this one is put on sale
     pricing: str
     period: str | None
     trial_days: int  # 0: no trial
@@ -153,7 +154,8 @@ def pack(manifest: dict[str, Any], files: Mapping[str, bytes]) -> Bundle:
 def read_listing(folder: Path) -> ShowcaseListing:
     """One folder's `listing.json`. Raises `BundleInvalid` when it does not say what the schema asks for."""
     declared = _declared(folder, "listing")
-    values = {"tax_rate_bp": None, "trial_days": 0} | {field.name: declared[field.name] for field in fields(ShowcaseListing) if field.name in declared}
+    left_out = {"tax_rate_bp": None, "excludes_tax": None, "trial_days": 0}
+    values = left_out | {field.name: declared[field.name] for field in fields(ShowcaseListing) if field.name in declared}
     for name in ("required_features", "permissions"):
         values[name] = tuple(values[name])
     values["automates"] = tuple((feature, action) for feature, action in values["automates"])

@@ -32,7 +32,8 @@ class LicenseTermOut(Schema):
     starts_at = fields.DateTime(required=True)
     ends_at = fields.DateTime(required=True, allow_none=True)
     period = fields.String(required=True, allow_none=True, metadata={"description": "month or year, of a recurring price"})
-    price_minor = fields.Integer(required=True, metadata={"description": "Of each term, as agreed at the purchase; tax included"})
+    price_minor = fields.Integer(required=True, metadata={"description": "Of each term, as agreed at the purchase"})
+    excludes_tax = fields.Boolean(required=True, metadata={"description": "Tax comes on top of the price, at the rate in force at each renewal"})
     auto_renews = fields.Boolean(required=True)
     monthly_cap_minor = fields.Integer(required=True, allow_none=True, metadata={"description": "Of a price by use; `price_minor` is then that of a run"})
 

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flask import current_app
-from sqlalchemy import ColumnElement, exists, insert, or_, select
+from sqlalchemy import ColumnElement, exists, func, insert, or_, select
 from sqlalchemy.orm import defer
 
 from billing import wallets
 from billing.models import Wallet
 from core.db import SYSTEM, db, transaction
 from core.ids import derived, request_hash
-from core.money import tax_included
+from core.money import gross_of, tax_included
 from core.settings import Settings
 from marketplace import license_terms, pricing
 from marketplace.listings import ON_SHOW, compatibility
 from marketplace.models import License, Listing, Order
 from membership import entitlements, notices, subscriptions, terms
+from membership.models import Member
 
 BATCH = 200
 
@@ -32,6 +33,8 @@ class _Due:
     listing: Listing
     seller: subscriptions.Seller
     charge: wallets.ChargeRequest | None  # None: it is not to be renewed
+    total_minor: int = 0  # of the term, with tax
+    unit_minor: int = 0  # of one piece of it
     tax_minor: int = 0
 
 
@@ -79,9 +82,16 @@ def renew_due(at: datetime, most: int = BATCH) -> int:
 
 def _can_pay_again(at: datetime) -> ColumnElement[bool]:
     """Suspended, and the wallet holds the price of a term again: not left waiting for its next attempt."""
-    has = Wallet.paid_minor + Wallet.bonus_minor - Wallet.held_minor >= License.price_minor * License.quantity
+    has = Wallet.paid_minor + Wallet.bonus_minor - Wallet.held_minor >= _due_minor(at)
     topped_up = Wallet.last_effective_at > License.suspended_at
     return (License.state == "suspended") & (License.suspended_at < at) & exists().where(Wallet.member_id == License.member_id, has, topped_up)
+
+
+def _due_minor(at: datetime) -> ColumnElement[int]:
+    """What the next term costs, with tax, in SQL."""
+    entity = select(Member.entity_id).where(Member.id == License.member_id).scalar_subquery()
+    rate = func.coalesce(License.tax_rate_bp, func.tax_rate_at(entity, at))
+    return func.gross_of(License.price_minor * License.quantity, rate, License.excludes_tax)
 
 
 def _judged(license: License, listing: Listing, at: datetime) -> _Due:
@@ -90,14 +100,17 @@ def _judged(license: License, listing: Listing, at: datetime) -> _Due:
     wanted = license.auto_renews and license.state != "trial" and listing.state in ON_SHOW
     verdict = compatibility(listing, entitlements.ranks_of(license.member_id)) if wanted else None
     if verdict is None or not verdict.allowed:
-        return _Due(license, listing, seller, None)
-    total = license.price_minor * license.quantity
-    tax = tax_included(total, seller.tax_rate_at(at) if license.tax_rate_bp is None else license.tax_rate_bp)
+        return _Due(license, listing, seller, None, license.price_minor * license.quantity)
+    rate = seller.tax_rate_at(at) if license.tax_rate_bp is None else license.tax_rate_bp
+    unit, total = (gross_of(n * license.price_minor, rate if license.excludes_tax else 0) for n in (1, license.quantity))
+    tax = tax_included(total, rate)
     term = license.term + 1
     content = request_hash("license.renewal", license=license.id, term=term, amount_minor=total)
     targets = pricing.targets_of(total, tax, license.commission_bp, license.bonus_limit_bp)
     order_id = derived("license-renewal", license.member_id, license.id, term)
-    return _Due(license, listing, seller, wallets.ChargeRequest(license.member_id, order_id, content, "purchase", listing.currency, at, targets), tax)
+    return _Due(
+        license, listing, seller, wallets.ChargeRequest(license.member_id, order_id, content, "purchase", listing.currency, at, targets), total, unit, tax
+    )
 
 
 def _prolong(one: _Due, result: wallets.ChargeResult, at: datetime) -> None:
@@ -113,7 +126,7 @@ def _prolong(one: _Due, result: wallets.ChargeResult, at: datetime) -> None:
         insert(Order),
         {
             "member_id": license.member_id, "id": charge.id, "request_hash": charge.request_hash, "listing_id": license.listing_id, "version": license.version,
-            "quantity": license.quantity, "price_minor": license.price_minor, "total_minor": license.price_minor * license.quantity,
+            "quantity": license.quantity, "price_minor": one.unit_minor, "total_minor": one.total_minor, "excludes_tax": license.excludes_tax,
             "tax_minor": one.tax_minor, "currency": charge.currency, "paid_minor": result.paid_minor, "bonus_minor": result.bonus_minor,
             "credit_minor": result.credit_minor, "balance_after_minor": result.balance_after_minor, "state": "completed", "at": at,
             "kind": "renewal", "license_id": license.id,
@@ -147,6 +160,6 @@ def _tell(kind: str, one: _Due, at: datetime) -> None:
     license, listing = one.license, one.listing
     details = {
         "name_zh": listing.name_zh, "name_en": listing.name_en, "slug": listing.slug, "license_id": str(license.id),
-        "amount_minor": license.price_minor * license.quantity, "currency": listing.currency,
+        "amount_minor": one.total_minor, "currency": listing.currency,
     }  # fmt: skip
     notices.tell(license.member_id, kind, details, at=at, key=f"{kind}:{license.id}:{license.term}")

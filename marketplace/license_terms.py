@@ -19,11 +19,12 @@ class NotRenewing(Conflict):
 
 
 def begin(member_id: uuid.UUID, license_id: uuid.UUID, bought: Offered, *, at: datetime) -> None:
-    """Give a licence that was just bought its first term, and keep what was agreed to: later terms cost the same."""
+    """Give a licence that was just bought its first term, and keep what was agreed to: later terms cost the same, with the tax of their day on top
+    where the price was stated without."""
     assert bought.period is not None
     timezone = subscriptions.seller_of(member_id).timezone
     license = locked(member_id, license_id)
-    license.period, license.price_minor = bought.period, bought.price_minor
+    license.period, license.price_minor, license.excludes_tax = bought.period, bought.price_minor, bought.excludes_tax
     license.commission_bp, license.tax_rate_bp, license.bonus_limit_bp = bought.commission_bp, bought.tax_rate_bp, bought.bonus_limit_bp
     license.anchor_day, license.auto_renews = terms.local_day(at, timezone).day, True
     license.ends_at = license.next_attempt_at = terms.term_end(at, bought.period, license.anchor_day, timezone)

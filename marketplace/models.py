@@ -55,7 +55,8 @@ class Listing(Base):
     pricing: Mapped[str]  # free | one_time | recurring | usage (price_minor is then that of a run)
     period: Mapped[str | None]  # of a recurring price
     currency: Mapped[str]
-    price_minor: Mapped[int]  # tax included
+    price_minor: Mapped[int]  # as it is stated: `pricing` tells what is paid
+    excludes_tax: Mapped[bool] = mapped_column(server_default=text("false"), default=False)  # tax comes on top of it
     tax_rate_bp: Mapped[int | None]  # its own, where it is not the seller's; None: the seller's in force at the purchase
     bonus_limit_bp: Mapped[int]  # how much of our own part bonus may pay
     is_repeatable: Mapped[bool]  # may be bought any number of times
@@ -77,6 +78,7 @@ class Listing(Base):
     updated_at: Mapped[datetime]
     __table_args__ = (
         CheckConstraint("price_minor >= 0 and (pricing = 'free') = (price_minor = 0)", name="price"),
+        CheckConstraint("not (excludes_tax and (kind = 'service' or pricing = 'usage'))", name="excludes_tax"),
         CheckConstraint("(pricing = 'recurring') = (period is not null) and period in ('month', 'year')", name="period"),
         CheckConstraint("pricing in ('free', 'one_time', 'recurring', 'usage') and (pricing <> 'usage' or not is_repeatable)", name="pricing"),
         CheckConstraint("trial_days between 0 and 365 and (trial_days = 0 or price_minor > 0 and not is_repeatable)", name="trial"),
@@ -125,7 +127,8 @@ class Order(Base):
     listing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("listing.id"))
     version: Mapped[str]
     quantity: Mapped[int]
-    price_minor: Mapped[int]  # of one, tax included
+    price_minor: Mapped[int]  # of one, tax included, as it was shown
+    excludes_tax: Mapped[bool] = mapped_column(server_default=text("false"), default=False)  # it was stated without: the tax of all pieces is rounded once
     total_minor: Mapped[int]
     tax_minor: Mapped[int]
     currency: Mapped[str]
@@ -150,7 +153,12 @@ class Order(Base):
         ),
         Index("store_order_usage_idx", "member_id", "license_id", "at", postgresql_where=text("kind = 'usage'")),
         Index("store_order_one_trial_idx", "member_id", "listing_id", unique=True, postgresql_where=text("kind = 'trial'")),
-        CheckConstraint("quantity >= 1 and total_minor = price_minor * quantity - discount_minor and discount_minor >= 0 and total_minor >= 0", name="total"),
+        CheckConstraint(
+            "quantity >= 1 and discount_minor >= 0 and total_minor >= 0 and case when excludes_tax"
+            " then 2 * abs(total_minor + discount_minor - price_minor * quantity) <= quantity"
+            " else total_minor = price_minor * quantity - discount_minor end",
+            name="total",
+        ),
         CheckConstraint("discount_minor = 0 or coupon_id is not null", name="coupon"),
         Index("store_order_coupon_id_idx", "coupon_id", postgresql_where=text("coupon_id is not null")),
         CheckConstraint("state in ('completed', 'refunded')", name="state"),
@@ -199,7 +207,8 @@ class License(Base):
     ends_at: Mapped[datetime | None]
     period: Mapped[str | None]  # month | year
     term: Mapped[int] = mapped_column(server_default=text("1"), default=1)
-    price_minor: Mapped[int] = mapped_column(server_default=text("0"), default=0)  # of a term or of a run, tax included
+    price_minor: Mapped[int] = mapped_column(server_default=text("0"), default=0)  # of a term, as it was stated at the purchase; of a run, tax included
+    excludes_tax: Mapped[bool] = mapped_column(server_default=text("false"), default=False)  # tax comes on top, at the rate of each renewal
     commission_bp: Mapped[int | None]
     tax_rate_bp: Mapped[int | None]  # None: the seller's at each renewal
     bonus_limit_bp: Mapped[int] = mapped_column(server_default=text("0"), default=0)

@@ -50,13 +50,13 @@ def charge_and_record(entry: Entry, offer_id: uuid.UUID | None = None, csm_id: u
 def record(entry: Entry, charged: wallets.ChargeResult, offer_id: uuid.UUID | None = None, csm_id: uuid.UUID | None = None) -> Order:
     """Write an order down as it was charged."""
     quote, listing = entry.quote, entry.quote.listing
-    price = listing.price_minor if entry.price_minor is None else entry.price_minor
+    price = quote.unit_minor if entry.price_minor is None else entry.price_minor
     order = Order(
         member_id=entry.member_id, id=entry.id, request_hash=entry.request_hash, listing_id=listing.id, version=listing.version, quantity=quote.quantity,
         price_minor=price, total_minor=quote.total_minor, tax_minor=quote.tax_minor, currency=listing.currency, paid_minor=charged.paid_minor,
         bonus_minor=charged.bonus_minor, credit_minor=charged.credit_minor, balance_after_minor=charged.balance_after_minor, state="completed",
         offer_id=offer_id, csm_id=csm_id, placed_by=entry.placed_by, at=entry.at, kind=entry.kind, license_id=entry.license_id,
-        discount_minor=quote.discount_minor, coupon_id=entry.coupon_id,
+        discount_minor=quote.discount_minor, coupon_id=entry.coupon_id, excludes_tax=listing.excludes_tax and entry.price_minor is None,
     )  # fmt: skip
     db.session.add(order)
     db.session.flush()

@@ -100,7 +100,7 @@ def place(
     if first := replayed(member_id, slug, wanted):
         return first
     terms = pricing.offered(slug)
-    pricing.confirm_price(terms, wanted.price_minor)
+    pricing.confirm_price(terms, wanted.price_minor, rate_bp=pricing.rate_of(member_id, terms, at) if terms.excludes_tax else 0)
     if terms.pricing == "usage":
         placed = _agree(member_id, terms, wanted, at, placed_by)
     elif wanted.coupon is not None:
@@ -139,7 +139,7 @@ def _place_lowered(
     if first := replayed(member_id, terms.slug, wanted):
         return first
     coupon = coupons.find(member_id, wanted.coupon, terms, at=at)
-    discount = coupons.discount(coupon, terms.price_minor * wanted.quantity)
+    discount = coupons.discount(coupon, terms.paid_minor(wanted.quantity, pricing.rate_of(member_id, terms, at)))
     quote = pricing.quote(member_id, terms, wanted.quantity, at=at, discount_minor=discount)
     trials.give_way(member_id, terms.id, at=at)
     coupons.take(coupon, at=at)
@@ -157,9 +157,10 @@ def place_alone(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime
     nothing was done, call `place`.
     """
     terms = pricing.remembered(slug)
-    if terms is None or not terms.is_plain or terms.price_minor != wanted.price_minor or wanted.coupon is not None:
+    if terms is None or not terms.is_plain or wanted.coupon is not None:
         return None
-    if pricing.tax_rate_of(terms, at) is None:
+    rate = pricing.tax_rate_of(terms, at)
+    if rate is None or terms.paid_minor(1, rate) != wanted.price_minor:
         return None
     quote = pricing.quote(member_id, terms, wanted.quantity, at=at)
     with _owned_already():
@@ -182,7 +183,7 @@ def _request(member_id: uuid.UUID, quote: pricing.Quote, wanted: Wanted, at: dat
     """The fields of an `order_request`."""
     own = fields(member_id, wanted.id, content_hash(quote.listing.slug, wanted))
     offer_id, csm_id = (attribution.offer_id, attribution.csm_id) if attribution else (None, None)
-    return f"{own},{quote.terms},{fields(offer_id, csm_id, placed_by, at, wallets.consumption_order())}"
+    return f"{own},{quote.terms},{fields(offer_id, csm_id, placed_by, at, wallets.consumption_order(), quote.listing.excludes_tax)}"
 
 
 def _outcome(quote: pricing.Quote, wanted: Wanted, row: Any) -> Placed:
@@ -191,11 +192,11 @@ def _outcome(quote: pricing.Quote, wanted: Wanted, row: Any) -> Placed:
     if status in ("new", "replayed"):
         terms = quote.listing
         return Placed(
-            wanted.id, terms.slug, terms.version, wanted.quantity, terms.price_minor, quote.total_minor, quote.tax_minor, terms.currency,
+            wanted.id, terms.slug, terms.version, wanted.quantity, quote.unit_minor, quote.total_minor, quote.tax_minor, terms.currency,
             paid, bonus, credit, balance_after, at, status == "replayed",
         )  # fmt: skip
     if status == "stale":
-        raise pricing.PriceChanged(_("The listing has changed just now. Nothing was charged."), price_minor=quote.listing.price_minor)
+        raise pricing.PriceChanged(_("The listing has changed just now. Nothing was charged."), price_minor=quote.unit_minor)
     if status == "insufficient_funds":
         raise wallets.InsufficientFunds(_("There is not enough money in the wallet. Nothing was charged."), missing_minor=missing)
     if status == "already_owned":

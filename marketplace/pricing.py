@@ -13,7 +13,7 @@ from billing.wallets import Target
 from core.composites import fields
 from core.db import db
 from core.errors import AppError, Conflict, Invalid, NotFound
-from core.money import basis_points, tax_included
+from core.money import basis_points, gross_of, tax_included
 from marketplace.models import Listing, Publisher
 from membership import entitlements, subscriptions, taxes
 
@@ -57,11 +57,17 @@ class Offered:
     trial_days: int
     publisher_id: uuid.UUID
     pricing: str = "one_time"
+    excludes_tax: bool = False  # `price_minor` is stated without tax
 
     @property
     def is_plain(self) -> bool:
         """Bought once for a price, and nothing to mind besides: what the hot path sells."""
         return self.pricing in ("free", "one_time") and not (self.required_rank or self.required_features or self.trial_days)
+
+    def paid_minor(self, quantity: int, rate_bp: int) -> int:
+        """What is paid for so many pieces, with tax; where the price leaves it out, that of all pieces is rounded once."""
+        stated = self.price_minor * quantity
+        return gross_of(stated, rate_bp) if self.excludes_tax else stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ class Quote:
 
     listing: Offered
     quantity: int
+    unit_minor: int  # of one piece, as a buyer is shown it
     total_minor: int
     tax_minor: int
     tax_rate_bp: int
@@ -85,7 +92,7 @@ class Quote:
     def without_charge(self) -> "Quote":
         """The same listing for nothing now: what is paid comes with its use."""
         free = replace(self.listing, price_minor=0)
-        return Quote(free, self.quantity, 0, 0, self.tax_rate_bp, (), 0, "")
+        return Quote(free, self.quantity, 0, 0, 0, self.tax_rate_bp, (), 0, "")
 
 
 _offered: dict[str, Offered] = {}  # a hint: `place_orders` compares the revision in the transaction that charges
@@ -117,7 +124,7 @@ def terms_of(listing: Listing, publisher: Publisher, version: str) -> Offered:
         listing.id, listing.slug, listing.revision, version, listing.currency, listing.price_minor, listing.tax_rate_bp, listing.bonus_limit_bp,
         publisher.commission_bp if publisher.kind == "partner" else None, listing.is_repeatable,
         listing.product_line, listing.required_rank, tuple(listing.required_features), listing.period, listing.trial_days,
-        publisher.id, listing.pricing,
+        publisher.id, listing.pricing, listing.excludes_tax,
     )  # fmt: skip
 
 
@@ -130,8 +137,13 @@ def quote(member_id: uuid.UUID, listing: Offered, quantity: int, *, at: datetime
     if quantity != 1 and not listing.is_repeatable:
         raise Invalid(_("One licence serves your whole organisation: buy one."), field="quantity")
     check_edition(member_id, listing)
+    return _laid_out(listing, quantity, rate_of(member_id, listing, at), discount_minor)
+
+
+def rate_of(member_id: uuid.UUID, listing: Offered, at: datetime) -> int:
+    """The rate a purchase of this member is taxed at, in basis points."""
     rate = tax_rate_of(listing, at)
-    return _laid_out(listing, quantity, _sellers_rate(member_id, listing, at) if rate is None else rate, discount_minor)
+    return _sellers_rate(member_id, listing, at) if rate is None else rate
 
 
 def check_edition(member_id: uuid.UUID, listing: Offered) -> None:
@@ -154,6 +166,14 @@ def shown_rate(listing: Listing, at: datetime) -> int | None:
     return taxes.remembered(listing.currency, at) if listing.tax_rate_bp is None else listing.tax_rate_bp
 
 
+def shown_minor(listing: Listing, at: datetime, member_id: uuid.UUID | None) -> int:
+    """What one piece of a listing costs whoever looks at it, with tax; as it is stated where only a member would tell the seller, and so the rate."""
+    rate = shown_rate(listing, at) if listing.excludes_tax else 0
+    if rate is None and member_id is not None:
+        rate = subscriptions.seller_of(member_id).tax_rate_at(at)
+    return gross_of(listing.price_minor, rate or 0)
+
+
 def _sellers_rate(member_id: uuid.UUID, listing: Offered, at: datetime) -> int:
     taxes.refresh(at)
     remembered = taxes.remembered(listing.currency, at)
@@ -162,14 +182,14 @@ def _sellers_rate(member_id: uuid.UUID, listing: Offered, at: datetime) -> int:
 
 @lru_cache(maxsize=1024)
 def _laid_out(listing: Offered, quantity: int, tax_rate_bp: int, discount_minor: int) -> Quote:
-    total = listing.price_minor * quantity - discount_minor
+    unit, total = listing.paid_minor(1, tax_rate_bp), listing.paid_minor(quantity, tax_rate_bp) - discount_minor
     tax = tax_included(total, tax_rate_bp)
     targets = targets_of(total, tax, listing.commission_bp, listing.bonus_limit_bp)
     terms = fields(
-        listing.id, listing.revision, listing.version, quantity, listing.price_minor, tax, listing.currency, [int(t.account) for t in targets],
+        listing.id, listing.revision, listing.version, quantity, unit, tax, listing.currency, [int(t.account) for t in targets],
         [t.amount_minor for t in targets], [t.bonus_minor for t in targets], not listing.is_repeatable,
     )  # fmt: skip
-    return Quote(listing, quantity, total, tax, tax_rate_bp, targets, discount_minor, terms)
+    return Quote(listing, quantity, unit, total, tax, tax_rate_bp, targets, discount_minor, terms)
 
 
 def targets_of(total_minor: int, tax_minor: int, commission_bp: int | None, bonus_limit_bp: int) -> tuple[Target, ...]:
@@ -185,7 +205,8 @@ def targets_of(total_minor: int, tax_minor: int, commission_bp: int | None, bonu
     return tuple(part for part in parts if part.amount_minor)
 
 
-def confirm_price(listing: Offered, shown_minor: int) -> None:
-    """The price the buyer saw must be the price. Raises PriceChanged."""
-    if shown_minor != listing.price_minor:
-        raise PriceChanged(_("The price has changed. Nothing was charged."), field="price_minor", price_minor=listing.price_minor, shown_minor=shown_minor)
+def confirm_price(listing: Offered, shown_minor: int, *, rate_bp: int = 0) -> None:
+    """The price the buyer saw must be the price, with the tax at `rate_bp` where it is stated without. Raises PriceChanged."""
+    price = listing.paid_minor(1, rate_bp)
+    if shown_minor != price:
+        raise PriceChanged(_("The price has changed. Nothing was charged."), field="price_minor", price_minor=price, shown_minor=shown_minor)

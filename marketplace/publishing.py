@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from flask_babel import gettext as _
-from sqlalchemy import cast
+from sqlalchemy import cast, select
 from sqlalchemy.dialects.postgresql import TSVECTOR, insert
 
 from core.db import db
@@ -18,6 +18,7 @@ from marketplace.checks import records, shipped, signing
 from marketplace.lifecycle_models import SigningKey
 from marketplace.listings import CATEGORIES, KINDS
 from marketplace.models import Artifact, Listing, ListingVersion, Publisher
+from membership import taxes
 
 WORD = re.compile(r"[a-z0-9]+")
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]+")
@@ -83,7 +84,7 @@ def publish(offered: bundles.ShowcaseListing, publisher: Publisher, at: datetime
         "summary_zh": offered.summary_zh, "summary_en": offered.summary_en, "description_zh": offered.description_zh,
         "description_en": offered.description_en, "state": "published", "pricing": offered.pricing,
         "period": offered.period, "trial_days": offered.trial_days,
-        "currency": offered.currency, "price_minor": offered.price_minor, "tax_rate_bp": offered.tax_rate_bp,
+        "currency": offered.currency, "price_minor": offered.price_minor, "tax_rate_bp": offered.tax_rate_bp, "excludes_tax": _excludes_tax(offered, at),
         "bonus_limit_bp": offered.bonus_limit_bp, "is_repeatable": offered.repeatable, "product_line": offered.product_line,
         "required_rank": offered.required_rank, "required_features": list(offered.required_features),
         "minutes_saved": offered.minutes_saved_per_run, "automates": {"steps": [list(step) for step in offered.automates]},
@@ -104,6 +105,16 @@ def publish(offered: bundles.ShowcaseListing, publisher: Publisher, at: datetime
     )
     _release(listing_id, offered, bundle, at)
     return listing_id
+
+
+def _excludes_tax(offered: bundles.ShowcaseListing, at: datetime) -> bool:
+    """How its price is stated: as it says; else as before, while the price is the same; else as the company states its prices now."""
+    if offered.excludes_tax is not None or not offered.price_minor or offered.pricing == "usage":
+        return bool(offered.excludes_tax)
+    known = db.session.execute(select(Listing.price_minor, Listing.excludes_tax).where(Listing.slug == offered.slug)).one_or_none()
+    if known is not None and known.price_minor == offered.price_minor:
+        return bool(known.excludes_tax)
+    return taxes.prices_exclude_tax(offered.currency, at)
 
 
 def _release(listing_id: uuid.UUID, offered: bundles.ShowcaseListing, bundle: bundles.Bundle, at: datetime) -> None:

@@ -14,7 +14,7 @@ from core.clock import now
 from core.db import transaction
 from core.openapi import Blueprint
 from core.schemas import PageQuery, fails, page_of
-from marketplace import downloads, listings, search
+from marketplace import downloads, listings, pricing, search
 from marketplace.lifecycle_models import SigningKey
 from marketplace.listings import Shown
 from marketplace.models import License, Listing, Order
@@ -23,7 +23,7 @@ from membership import entitlements
 
 blp = Blueprint("store_api", __name__, url_prefix="/api/v1", description="The store: listings, orders, licences, artifacts")
 _SAME = (
-    "slug", "name_zh", "name_en", "summary_zh", "summary_en", "kind", "category", "price_minor", "currency", "pricing", "period", "required_rank",
+    "slug", "name_zh", "name_en", "summary_zh", "summary_en", "kind", "category", "excludes_tax", "currency", "pricing", "period", "required_rank",
     "product_line", "required_features", "is_repeatable", "minutes_saved", "updated_at",
 )  # fmt: skip
 
@@ -32,6 +32,7 @@ def _listing(shown: Shown) -> dict[str, Any]:
     one = shown.listing
     average = round(one.rating_sum / one.rating_count, 2) if one.rating_count else None
     return {name: getattr(one, name) for name in _SAME} | {
+        "price_minor": pricing.shown_minor(one, now(), actor().member_id),
         "version": one.current_version,
         "rating": {"average": average, "count": one.rating_count},
         "publisher": shown.publisher,

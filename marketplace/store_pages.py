@@ -25,6 +25,7 @@ from core.navigation import url_if
 from marketplace import contents, coupons, licenses, listings, markdown, orders, previews, pricing, reviews, search, trials
 from marketplace.checks import records, words
 from marketplace.listings import CATEGORIES, KINDS, Shown
+from marketplace.models import Listing
 from marketplace.store_schemas import BuyForm, QuantityForm, SearchForm, filters_of
 from membership import catalogue, entitlements
 
@@ -46,6 +47,12 @@ class Recommended:
 
 # Set in app.py by the room that recommends: (member, instant) → what to put before it. Runs inside the page's transaction.
 recommended_for: Callable[[uuid.UUID, datetime], Sequence[Recommended]] | None = None
+
+
+@store.app_template_filter("paid")
+def paid(listing: Listing) -> int:
+    """What one piece costs whoever looks, with tax; minor units."""
+    return pricing.shown_minor(listing, now(), actor().member_id)
 
 
 @store.app_template_filter("kind_name")
@@ -241,7 +248,8 @@ def _lowered(terms: pricing.Offered, quantity: int, coupon: str, at: datetime, e
     if not coupon:
         return 0, errors
     try:
-        return coupons.discount(coupons.find(actor().member, coupon, terms, at=at), terms.price_minor * quantity), errors
+        full = terms.paid_minor(quantity, pricing.rate_of(actor().member, terms, at))
+        return coupons.discount(coupons.find(actor().member, coupon, terms, at=at), full), errors
     except coupons.CouponRefused as error:
         return 0, (errors or {}) | {"coupon": error.detail}
 

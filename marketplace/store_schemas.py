@@ -163,7 +163,7 @@ class RatingOut(Schema):
 
 
 class ListingOut(Schema):
-    """A listing, as the store shows it. Prices include tax."""
+    """A listing, as the store shows it."""
 
     slug = fields.String(required=True)
     name_zh = fields.String(required=True)
@@ -172,7 +172,10 @@ class ListingOut(Schema):
     summary_en = fields.String(required=True)
     kind = fields.String(required=True)
     category = fields.String(required=True)
-    price_minor = fields.Integer(required=True)
+    price_minor = fields.Integer(
+        required=True, metadata={"description": "Of one piece, with tax, as an order says it; as stated where no member tells the rate"}
+    )
+    excludes_tax = fields.Boolean(required=True, metadata={"description": "The price is stated without tax, so `price_minor` follows the rate in force"})
     currency = fields.String(required=True)
     pricing = fields.String(required=True, validate=validate.OneOf(["free", "one_time", "recurring", "usage"]))
     period = fields.String(required=True, allow_none=True)

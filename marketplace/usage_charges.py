@@ -142,7 +142,7 @@ def settle(member_id: uuid.UUID, hold_id: uuid.UUID, license_id: uuid.UUID, vers
     content = request_hash("usage", hold=hold_id, license=license_id)
     charged = holds.capture(member_id, hold_id, order_id, content, targets, at=at, memo=None, created_by=by)
     offered = pricing.terms_of(listing, publisher, version)
-    quote = pricing.Quote(offered, 1, license.price_minor, tax, 0, targets, 0, "")
+    quote = pricing.Quote(offered, 1, license.price_minor, license.price_minor, tax, 0, targets, 0, "")
     entry = order_entries.Entry(member_id, order_id, content, quote, at, by, kind="usage", license_id=license_id, price_minor=license.price_minor)
     return order_entries.record(entry, charged)
 

@@ -121,10 +121,8 @@ def forget() -> None:
     _memory = (float("-inf"), BEGINNING, {})
 
 
-def add_rate(entity_id: uuid.UUID, first_day: date, rate_bp: int, names: tuple[str, str], *, at: datetime, prices_exclude_tax: bool | None = None) -> TaxRate:
-    """Charge another rate, or state new prices another way, from the start of a day of the entity's own calendar on.
-
-    `prices_exclude_tax`: None keeps to the way in which prices are stated by then. Raises Invalid for a day that has begun or is taken, NotFound."""
+def begins_at(entity_id: uuid.UUID, first_day: date, at: datetime) -> datetime:
+    """The instant at which a rate of a day begins, in the entity's own calendar. Raises NotFound, and Invalid for a day that has begun or nearly so."""
     entity = db.session.get(LegalEntity, entity_id)
     if entity is None:
         raise NotFound(_("There is no such legal entity."))
@@ -134,6 +132,14 @@ def add_rate(entity_id: uuid.UUID, first_day: date, rate_bp: int, names: tuple[s
     starts = datetime.combine(first_day, day_time(), zone).astimezone(UTC)
     if starts - at < timedelta(seconds=2 * MEMORY_S):  # every process must have heard of it by then
         raise Invalid(_("It is almost midnight: choose a later day."), field="first_day")
+    return starts
+
+
+def add_rate(entity_id: uuid.UUID, first_day: date, rate_bp: int, names: tuple[str, str], *, at: datetime, prices_exclude_tax: bool | None = None) -> TaxRate:
+    """Charge another rate, or state new prices another way, from the start of a day of the entity's own calendar on.
+
+    `prices_exclude_tax`: None keeps to the way in which prices are stated by then. Raises Invalid for a day that has begun or is taken, NotFound."""
+    starts = begins_at(entity_id, first_day, at)
     if db.session.get(TaxRate, (entity_id, starts)):
         raise Invalid(_("A rate begins on this day already."), field="first_day")
     if prices_exclude_tax is None:

@@ -19,7 +19,7 @@ from core.db import db, transaction
 from core.errors import AppError, NotFound
 from core.formats import local, number
 from core.ids import new_id
-from marketplace import licenses
+from marketplace import licenses, pricing
 from marketplace.models import Listing
 from membership import members
 from membership.models import Edition, Subscription, User
@@ -192,11 +192,14 @@ def _offer_page(member_id: uuid.UUID, form: dict[str, Any], *, errors: Any = Non
         ).all()
         choice = [listing for listing in on_sale if listing.id not in taken or listing.is_repeatable or listing.slug == form["listing"]]
         chosen = next((listing for listing in choice if listing.slug == form["listing"]), None)
+        prices = {listing.slug: pricing.shown_minor(listing, at, member_id) for listing in choice}
         balance = wallets.balance(member_id, member.currency, at=at)
         toil = _best_toil(member_id, chosen, at) if chosen else None
         if "reason" not in form:
             form["reason"] = _reason(chosen, toil)
-    page = render_template("csm/new_offer.html", member=member, choice=choice, chosen=chosen, form=form, toil=toil, balance=balance, errors=errors)
+    page = render_template(
+        "csm/new_offer.html", member=member, choice=choice, chosen=chosen, prices=prices, form=form, toil=toil, balance=balance, errors=errors
+    )
     return page, status
 
 

@@ -18,7 +18,7 @@ from core.actor import Actor
 from core.db import db
 from core.errors import Conflict, IdReused, Invalid, NotFound
 from core.ids import derived, request_hash
-from marketplace import orders
+from marketplace import orders, pricing
 from marketplace.models import License, Listing, Order
 from membership import members, notices
 from membership.models import User
@@ -67,11 +67,7 @@ class Shown:
     offer: Offer
     listing: Listing
     is_open: bool
-
-    @property
-    def price_minor(self) -> int:
-        """What accepting costs now; the offer's own price is the one it was sent with."""
-        return self.listing.price_minor if self.is_open else self.offer.price_minor
+    price_minor: int  # what accepting costs now, with tax; of a closed one, the price it was sent with
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +102,11 @@ def send(member_id: uuid.UUID, wanted: Wanted, acting: Actor, *, days: int, at: 
     csm_id = acting.user_id if acting.role == "csm" else member.csm_id
     is_me = csm_id is None or (csm_id == acting.user_id and acting.name)
     csm_name = acting.name if is_me else db.session.scalars(select(User.name).where(User.id == csm_id)).one()
+    price_minor = pricing.shown_minor(listing, at, member_id)
     row = {
         "member_id": member_id, "id": wanted.id, "request_hash": content, "listing_id": listing.id,
         "csm_id": csm_id, "csm_name": csm_name, "reason": reason,
-        "price_minor": listing.price_minor, "state": "sent", "sent_at": at, "expires_at": at + timedelta(days=days),
+        "price_minor": price_minor, "state": "sent", "sent_at": at, "expires_at": at + timedelta(days=days),
     }  # fmt: skip
     sent: Offer | None = db.session.scalar(insert(Offer).values(row).on_conflict_do_nothing().returning(Offer))
     if sent is None:  # the same id just now, or another open offer of the listing
@@ -118,7 +115,7 @@ def send(member_id: uuid.UUID, wanted: Wanted, acting: Actor, *, days: int, at: 
         raise OfferOpen(_("An offer of this listing is open already."), field="listing")
     details = {"csm": csm_name, "name_zh": listing.name_zh, "name_en": listing.name_en, "offer_id": str(sent.id)}
     notices.tell(member_id, "offer_received", details, at=at, key=f"offer:{sent.id}")
-    audit.record("offer.send", sent.id, at=at, member_id=member_id, after={"listing": listing.slug, "price_minor": listing.price_minor}, reason=reason)
+    audit.record("offer.send", sent.id, at=at, member_id=member_id, after={"listing": listing.slug, "price_minor": price_minor}, reason=reason)
     return sent
 
 
@@ -210,7 +207,11 @@ def list_shown(member_id: uuid.UUID, *, at: datetime, limit: int = 50) -> list[S
         .limit(limit)
         .options(defer(Listing.search), defer(Listing.description_zh), defer(Listing.description_en))
     )
-    return [Shown(offer, listing, offer.state == "sent" and offer.expires_at > at) for offer, listing in rows]
+    shown = []
+    for offer, listing in rows:
+        is_open = offer.state == "sent" and offer.expires_at > at
+        shown.append(Shown(offer, listing, is_open, pricing.shown_minor(listing, at, member_id) if is_open else offer.price_minor))
+    return shown
 
 
 def open_count(member_id: uuid.UUID, *, at: datetime) -> int:

@@ -1,6 +1,7 @@
 """Offers as JSON: staff send them, customers decide."""
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 from flask import current_app
@@ -13,6 +14,7 @@ from core.db import db, transaction
 from core.openapi import Blueprint
 from core.paging import Page, keyset
 from core.schemas import PageQuery, fails, page_of
+from marketplace import pricing
 from marketplace.models import Listing
 from membership import members
 from operations import offers
@@ -29,10 +31,10 @@ blp = Blueprint("offers_api", __name__, url_prefix="/api/v1", description="Recom
 @requires("csm", "operator")
 def create_offer(offer_in: dict[str, Any], member: str) -> dict[str, Any]:
     """Recommend a listing to a member (its id or number). The same id and content again returns the first offer."""
-    acting, days = actor(), current_app.extensions["settings"].offer_days
+    acting, at, days = actor(), now(), current_app.extensions["settings"].offer_days
     with transaction(acting):
-        sent = offers.send(member_id_of(member), offers.Wanted(offer_in["id"], offer_in["listing"], offer_in["reason"]), acting, days=days, at=now())
-        return _out([sent])[0]
+        sent = offers.send(member_id_of(member), offers.Wanted(offer_in["id"], offer_in["listing"], offer_in["reason"]), acting, days=days, at=at)
+        return _out([sent], at)[0]
 
 
 @blp.get("/offers")
@@ -44,7 +46,7 @@ def list_offers(query: dict[str, Any]) -> dict[str, Any]:
     """The acting member's offers, the latest first."""
     with transaction(actor()) as session:
         page: Page[Offer] = keyset(session, select(Offer).where(Offer.member_id == actor().member), [Offer.sent_at, Offer.id], query["after"], query["limit"])
-        return {"items": _out(page.items), "next": page.next}
+        return {"items": _out(page.items, now()), "next": page.next}
 
 
 @blp.post("/offers/<uuid:offer_id>/acceptance")
@@ -68,7 +70,7 @@ def create_acceptance(acceptance: dict[str, Any], offer_id: uuid.UUID) -> dict[s
 def create_refusal(refusal: dict[str, Any], offer_id: uuid.UUID) -> dict[str, Any]:
     """Decline an offer."""
     with transaction(actor()):
-        return _out([offers.decline(actor().member, offer_id, refusal["reason"], at=now())])[0]
+        return _out([offers.decline(actor().member, offer_id, refusal["reason"], at=now())], now())[0]
 
 
 def member_id_of(name: str) -> uuid.UUID:
@@ -79,15 +81,15 @@ def member_id_of(name: str) -> uuid.UUID:
         return members.find_by_number(name).id
 
 
-def _out(rows: list[Offer]) -> list[dict[str, Any]]:
+def _out(rows: list[Offer], at: datetime) -> list[dict[str, Any]]:
     """Offers with the slug and present price of their listings: one query for all."""
-    found = db.session.execute(select(Listing.id, Listing.slug, Listing.price_minor, Listing.currency).where(Listing.id.in_({o.listing_id for o in rows})))
-    known = {listing_id: (slug, price, currency) for listing_id, slug, price, currency in found}
+    known = {listing.id: listing for listing in db.session.scalars(select(Listing).where(Listing.id.in_({o.listing_id for o in rows})))}
     plain = ("id", "member_id", "reason", "state", "sent_at", "expires_at", "decided_at", "order_id")
     return [
         {
-            **{name: getattr(offer, name) for name in plain}, "listing": known[offer.listing_id][0], "recommended_by": offer.csm_name,
-            "price_minor": known[offer.listing_id][1] if offer.state == "sent" else offer.price_minor, "currency": known[offer.listing_id][2],
+            **{name: getattr(offer, name) for name in plain}, "listing": known[offer.listing_id].slug, "recommended_by": offer.csm_name,
+            "price_minor": pricing.shown_minor(known[offer.listing_id], at, offer.member_id) if offer.state == "sent" else offer.price_minor,
+            "currency": known[offer.listing_id].currency,
         }
         for offer in rows
     ]  # fmt: skip

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
+from html import unescape
 from math import floor
 
 import pytest
@@ -17,6 +18,7 @@ from billing.accounts import Account
 from billing.document_contents import Buyer, Seller, invoice
 from billing.price_changes import Change, effect, schedule
 from billing.subscription_charges import ChangeTo, PriceChanged, Start
+from core.audit import AuditEntry
 from core.db import SYSTEM, transaction
 from core.ids import new_id
 from core.money import gross_of, tax_included
@@ -26,7 +28,8 @@ from tests.billing import subscription_world as world
 from tests.billing.books import accounts, assert_books_hold
 from tests.billing.test_document_contents import entry
 from tests.billing.test_documents import documents
-from tests.factories import AT, ENTITY
+from tests.factories import AT, ENTITY, make_user
+from tests.sign_in import signed_in
 
 MIDNIGHT = datetime(2026, 6, 30, 16, 0, tzinfo=UTC)  # 1 July begins in Shanghai
 TICK = timedelta(microseconds=1)
@@ -242,3 +245,32 @@ def _world_of_one(app: Flask) -> tuple[Subscription, datetime]:
             return world._apart(subscriptions.show(member_id, known)), world.LONG_AGO
     world.sell()
     return world.subscribe(world.member_with(paid=9_000_00)), world.LONG_AGO
+
+
+def test_finance_sees_what_becomes_of_a_price_and_states_prices_without_tax_from_a_day_on(app: Flask) -> None:
+    world.sell()
+    client = signed_in(app, make_user("finance"))
+    sent = {"entity_id": str(ENTITY), "first_day": "2031-01-01", "rate": "9", "rate_name_zh": "增值税", "rate_name_en": "VAT", "prices": "exclude"}
+    url = "/finance/legal-entities/tax-rates?lang=en"
+    page = unescape(client.post(url, data={**sent, "sample": "99.99", "step": "preview"}).text)
+    for words in ("¥99.99", "Tax on top", "¥9.00", "¥108.99", "¥99.99 for this number the day before"):
+        assert words in page
+    page = unescape(client.post(url, data={**sent, "prices": "include", "sample": "109.00", "step": "preview"}).text)
+    assert "Tax inside it" in page
+    with transaction(SYSTEM):
+        assert len(taxes.schedule_of(ENTITY)) == 1  # a preview sets nothing
+    for wrong in ({"prices": "perhaps"}, {"sample": "much"}, {"first_day": "0001-01-01", "step": "preview"}):
+        assert client.post(url, data={**sent, **wrong}).status_code == 422
+    assert client.post(url, data=sent).status_code == 303
+    assert "without tax" in client.get("/finance/legal-entities?lang=en").text
+    with transaction(SYSTEM) as session:
+        noted = session.query(AuditEntry).filter_by(action="tax_rate.add").one()
+    assert noted.before == {"rate_bp": 600, "prices_exclude_tax": False}
+    assert (noted.after or {})["prices_exclude_tax"] is True
+    price = {"edition": "crm/2", "period": "month", "currency": "CNY", "base": "300.00", "seat": "20.00", "valid_from": "2031-01-01"}
+    assert "comes on top of these prices" in client.get("/finance/prices/new", query_string={**price, "lang": "en"}).text
+    assert client.post("/finance/prices", data=price).status_code == 303
+    assert client.post("/finance/prices", data={**price, "valid_from": "2030-12-31"}).status_code == 303
+    with transaction(SYSTEM) as session:
+        listed = session.query(EditionPrice).filter_by(rank=2, base_minor=300_00).order_by(EditionPrice.valid_from)
+        assert [one.excludes_tax for one in listed] == [False, True]
