@@ -82,6 +82,7 @@ from core.json_answers import Json
 from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.settings import Settings
 from marketplace import (
+    claims,
     coupon_pages,
     holders,
     license_api,
@@ -99,8 +100,10 @@ from marketplace import (
 )
 from marketplace.app_pages import apps
 from marketplace.checks import jobs as check_jobs
+from marketplace.claim_pages import claim_pages
 from marketplace.license_pages import licenses_pages
 from marketplace.partner_service_pages import partner_services
+from marketplace.payout_pages import earnings
 from marketplace.publisher_api import blp as publisher_api
 from marketplace.publisher_pages import publisher
 from marketplace.review_pages import review
@@ -224,6 +227,8 @@ PAGES = [
     publisher,
     service_pages,
     partner_services,
+    claim_pages,
+    earnings,
     review,
     review_reports_pages,
     licenses_pages,
@@ -287,6 +292,7 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (60, license_jobs.renew_due_licenses),
     (60, service_decisions.run_due_now),
     (3600, partner_payables.release_due_now),
+    (300, claims.escalate_due_now),
     (60, document_jobs.issue_documents),
     (300, recognition_jobs.recognise_days),
     (60, check_jobs.check_waiting),
@@ -309,6 +315,7 @@ STEPS: list[passage.Step] = [
     billing_passage.RENEWALS,
     license_jobs.LICENSES,
     billing_passage.AUTO_TOP_UPS,  # after what empties wallets; what arrives pays what is past due
+    claims.CLAIMS,
     partner_payables.SHARES,
     billing_passage.DOCUMENTS,
     operations_passage.OFFERS,

@@ -45,7 +45,9 @@ NAVIGATION: dict[str, list[NavItem]] = {
         NavItem("finance.renewals", _l("Renewals"), "subscription"),
         NavItem("finance.list_prices", _l("Prices"), "list"),
         NavItem("finance.list_approvals", _l("Approvals"), "check"),
-        NavItem("partner_services.list_disputes", _l("Disputed services"), "alert"),
+        NavItem("claims.list_all_claims", _l("Claims"), "alert"),
+        NavItem("finance.list_payouts", _l("Payouts"), "wallet"),
+        NavItem("partner_services.list_disputes", _l("Disputed services"), "list"),
         NavItem("finance.statement_index", _l("Statements"), "document"),
         NavItem("finance.show_deferred_revenue", _l("Deferred revenue"), "chart"),
         NavItem("finance.list_documents", _l("Documents"), "document"),
@@ -70,7 +72,12 @@ NAVIGATION: dict[str, list[NavItem]] = {
         NavItem("operator.status", _l("Status"), "chart"),
         NavItem("operator.show_clock", _l("Clock"), "clock"),
     ],
-    "publisher": [NavItem("publisher.list_listings", _l("My listings"), "store"), NavItem("partner_services.list_services", _l("Services"), "check")],
+    "publisher": [
+        NavItem("publisher.list_listings", _l("My listings"), "store"),
+        NavItem("partner_services.list_services", _l("Services"), "check"),
+        NavItem("claims.list_publisher_claims", _l("Claims"), "alert"),
+        NavItem("earnings.show_earnings", _l("Earnings"), "wallet"),
+    ],
 }
 ROLE_NAMES = {
     "owner": _l("Owner"),

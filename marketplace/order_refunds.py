@@ -1,7 +1,7 @@
 """Refunding an order: the money to the grants that paid (books, move 6), the partner's share with it, and a decision about the licence."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,6 +26,8 @@ from marketplace.models import License, Listing, Order, OrderRefund, Publisher
 from membership import notices
 
 WHOLE_BP = 10_000
+settled: list[Callable[[Approval, bool], None]] = []
+"""Called, in the same transaction, with each refund that was done (True) or that a second person rejected (False)."""
 LICENCE = ("revoke", "keep")
 
 
@@ -35,7 +37,7 @@ class Refundable:
 
     order: Order
     listing: Listing
-    license: License
+    license: License | None  # None: a milestone of a service has none
     shares: Sequence[Share]
     is_released: bool  # the partner's share has left the member's book
 
@@ -50,7 +52,7 @@ def find(member_id: uuid.UUID, order_id: uuid.UUID) -> Refundable:
     row = db.session.execute(
         select(Order, Listing, License)
         .join(Listing, Listing.id == Order.listing_id)
-        .join(License, (License.member_id == Order.member_id) & (License.id == func.coalesce(Order.license_id, Order.id)))
+        .outerjoin(License, (License.member_id == Order.member_id) & (License.id == func.coalesce(Order.license_id, Order.id)))
         .where(Order.member_id == member_id, Order.id == order_id)
     ).one_or_none()
     if row is None:
@@ -122,12 +124,14 @@ def _record(one: Approval, found: Refundable, at: datetime) -> None:
     )  # fmt: skip
     order.refunded_minor += one.amount_minor
     order.state = "refunded" if order.refunded_minor == order.total_minor else "completed"
-    if is_revoked and license.state != "ended":
+    if is_revoked and license and license.state != "ended":
         license.state, license.ends_at = "ended", at
     db.session.flush()
+    for listener in settled:
+        listener(one, True)
     details = {
         "order_id": str(order.id), "amount_minor": one.amount_minor, "currency": order.currency, "name_zh": found.listing.name_zh,
-        "name_en": found.listing.name_en, "licence": one.details["licence"],
+        "name_en": found.listing.name_en, "licence": one.details["licence"] if license else "none",
     }  # fmt: skip
     notices.tell(order.member_id, "order_refunded", details, at=at, key=f"order_refunded:{one.id}")
     outbox.publish("order.refunded", details, at=at, member_id=order.member_id)
@@ -157,11 +161,16 @@ def sold_by_partner(listing: Listing) -> Publisher | None:
     return publisher if publisher and publisher.kind == "partner" else None
 
 
+def _rejected(one: Approval, _note: str, _at: datetime) -> None:
+    for listener in settled:
+        listener(one, False)
+
+
 def _describe(one: Approval) -> list[tuple[str, str]]:
     licence = _("ends now") if one.details["licence"] == "revoke" else _("stays")
     return [(_("Order"), one.details["order_id"]), (_("Licence"), licence)]
 
 
-approvals.register("order_refund", Kind(_l("Refund of a purchase"), _do, _describe))
+approvals.register("order_refund", Kind(_l("Refund of a purchase"), _do, _describe, reject=_rejected))
 if undone not in corrections.heard:
     corrections.heard.append(undone)

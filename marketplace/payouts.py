@@ -17,7 +17,7 @@ from core import audit
 from core.actor import Actor
 from core.db import db
 from core.errors import Conflict, Invalid, NotFound
-from core.ids import derived, new_id
+from core.ids import derived
 from core.ids import request_hash as hash_of
 from core.settings import Settings
 from marketplace.models import Publisher
@@ -111,7 +111,8 @@ def prepare(publisher_id: uuid.UUID, acting: Actor, *, at: datetime) -> Payout:
     settings: Settings = current_app.extensions["settings"]
     amount = closing if closing > 0 and closing >= settings.payout_min_minor else 0
     made = Payout(
-        id=new_id(), publisher_id=publisher_id, currency=currency, after_seq=after_seq, until_seq=until_seq, since=before.until if before else None, until=at,
+        id=derived("payout", publisher_id, currency, until_seq, at.isoformat()), publisher_id=publisher_id, currency=currency,
+        after_seq=after_seq, until_seq=until_seq, since=before.until if before else None, until=at,
         opening_minor=opening, released_minor=sums["partner_share"], taken_back_minor=-sums["refund"], other_minor=other, closing_minor=closing,
         amount_minor=amount, state="prepared" if amount else "carried", prepared_by=approvals.person(acting), prepared_name=acting.name, prepared_at=at,
         paid_by=None, paid_name=None, paid_at=None, bank_reference=None,

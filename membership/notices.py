@@ -206,6 +206,8 @@ SENTENCES: dict[str, Callable[[_Facts], str]] = {
     "order_refunded": lambda f: (
         _("%(amount)s was given back to your wallet for %(name)s. Its licence has ended.", amount=f.money(), name=f.name())
         if f.details.get("licence") == "revoke"
+        else _("%(amount)s was given back to your wallet for %(name)s.", amount=f.money(), name=f.name())
+        if f.details.get("licence") == "none"
         else _("%(amount)s was given back to your wallet for %(name)s. You keep its licence.", amount=f.money(), name=f.name())
     ),
     "card_refund_paid": lambda f: (
@@ -227,6 +229,12 @@ SENTENCES: dict[str, Callable[[_Facts], str]] = {
         _("Your payment of %(amount)s was taken back by the bank. You owe us %(owed)s of it.", amount=f.money(), owed=f.money("owed_minor"))
         if f.details.get("owed_minor")
         else _("Your payment of %(amount)s was taken back by the bank.", amount=f.money())
+    ),
+    "claim_escalated": lambda f: _(
+        "Your claim for %(amount)s of %(name)s is with us now. We decide by %(day)s.", amount=f.money(), name=f.name(), day=f.day("until")
+    ),
+    "claim_rejected": lambda f: _(
+        "Your claim for %(amount)s of %(name)s was not accepted: %(reason)s", amount=f.money(), name=f.name(), reason=f.text("reason")
     ),
     "service_delivered": lambda f: _(
         "%(name)s: “%(milestone)s” is delivered. Accept it or say what is wrong by %(day)s; after that it counts as accepted.",

@@ -10,9 +10,11 @@ from sqlalchemy import select
 
 from billing import document_contents, document_jobs, holds, wallets
 from billing.models import PaymentMethod, TopUp
+from core.actor import Actor
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import derived, new_id, request_hash
+from marketplace import claims, orders
 from marketplace.run_models import Run, RunFile
 from membership import notices, sessions
 from membership.models import Edition, Member, ProductLine, Subscription, UserSession
@@ -136,6 +138,17 @@ def a_service(member: Member) -> dict[str, object]:
     return {"service_id": order_id}
 
 
+def a_claim(member: Member) -> dict[str, object]:
+    """A claim on a purchase, waiting for its publisher."""
+    slug = f"foreign-{new_id().hex[-12:]}"
+    price = make_listing(slug, price_minor=1_00).price_minor
+    owner = Actor(kind="member", role="owner", member_id=member.id)
+    with transaction(owner):
+        order = orders.place(member.id, slug, orders.Wanted(new_id(), price), at=now())
+    with transaction(owner):
+        return {"claim_id": claims.file(member.id, order.id, claims.Wanted(new_id(), 50, "it does not work"), at=now(), filed_by=None).id}
+
+
 FOREIGN: dict[str, Callable[[Member], dict[str, object]]] = {
     "user_id": a_user,
     "session_id": a_session,
@@ -153,6 +166,7 @@ FOREIGN: dict[str, Callable[[Member], dict[str, object]]] = {
     "document_id": a_document,
     "transaction_id": a_document,
     "service_id": a_service,
+    "claim_id": a_claim,
 }
 NOBODYS = {
     "slug",

@@ -21,8 +21,8 @@ from core.audit import AuditEntry
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import new_id
-from marketplace import coupons, orders, review_reports, reviews
-from marketplace.models import Listing, ListingVersion
+from marketplace import claims, coupons, orders, partner_payables, payouts, review_reports, reviews, services
+from marketplace.models import Listing, ListingVersion, Publisher
 from marketplace.sandbox import box
 from membership import taxes
 from membership.models import ApiKey, Member
@@ -31,7 +31,7 @@ from operations.models import Offer
 from tests.billing.stories import top_up
 from tests.billing.subscription_world import put_in, reprice, sell, subscribe
 from tests.factories import ENTITY, make_entity, make_member, make_top_up_offer, make_user
-from tests.marketplace.services_world import deliver, dispute, offer_service, order_service
+from tests.marketplace.services_world import accept, deliver, dispute, offer_service, order_service
 from tests.marketplace.store import FREE, PACK, acting_for, buy, open_store
 from tests.marketplace.test_publishing import submit
 from tests.sign_in import bearer, signed_in
@@ -204,6 +204,38 @@ def a_disputed_service(member: Member) -> Ids:
     return {"member_id": str(member.id), "service_id": str(order_id), "position": "1"}
 
 
+def a_claim(member: Member) -> Ids:
+    offer_service(now(), price=10_00)
+    order_id = order_service(member, now(), price=10_00)
+    deliver(member, order_id, 1, now())
+    accept(member, order_id, 1, now())
+    with transaction(SYSTEM):
+        charge_id = services.show(member.id, order_id).milestones[0].charge_id
+        assert charge_id
+        claim = claims.file(member.id, charge_id, claims.Wanted(new_id(), 1_00, "it does not work"), at=now(), filed_by=None)
+        return {"member_id": str(member.id), "claim_id": str(claim.id)}
+
+
+def a_partner_owed(_member: Member) -> Ids:
+    buyer = make_member(paid=2_000_00)
+    earlier = now() - timedelta(days=20)
+    offer_service(earlier)
+    order_id = order_service(buyer, earlier)
+    deliver(buyer, order_id, 1, earlier)
+    accept(buyer, order_id, 1, earlier)
+    partner_payables.release_due(now())
+    return {"code": "harbor-automation"}
+
+
+def a_prepared_payout(member: Member) -> Ids:
+    a_partner_owed(member)
+    clerk = make_user("finance")
+    with transaction(SYSTEM) as session:
+        partner_id = session.scalars(select(Publisher.id).where(Publisher.code == "harbor-automation")).one()
+        made = payouts.prepare(partner_id, Actor(kind="staff", role="finance", name=clerk.name, user_id=clerk.id), at=now())
+        return {"payout_id": str(made.id)}
+
+
 def a_waiting_version(_member: Member) -> Ids:
     """Handed in, but not yet checked again: the sweep has not been."""
     ids = a_submission(_member)
@@ -304,6 +336,10 @@ ACTIONS = {
     "partner_services.decide": Action(
         "reviewer", "service.decide", a_disputed_service, lambda _ids: {"by": "amount", "amount": "1.00", "reason": "half of it is there"}
     ),
+    "claims.decide": Action("finance", "claim.reject", a_claim, lambda _ids: {"decision": "refuse", "reason": "it works as described"}),
+    "finance.prepare_payout": Action("finance", "payout.prepare", a_partner_owed, empty),
+    "finance.pay_payout": Action("finance", "payout.pay", a_prepared_payout, lambda _ids: {"bank_reference": "OUT-2026-1"}),
+    "finance.discard_payout": Action("finance", "payout.discard", a_prepared_payout, empty),
     "review.approve": Action("reviewer", "version.approved", a_submission, empty),
     "review.reject": Action("reviewer", "version.rejected", a_submission, lambda _ids: {"reason": "it is broken", "fix": "mend it please"}),
     "review_reports.decide": Action("reviewer", "review.hide", a_reported_review, lambda _ids: {"decision": "hide", "reason": "it is advertising"}),

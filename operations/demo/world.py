@@ -12,7 +12,7 @@ from core import clock, migrations
 from core.db import SYSTEM, transaction
 from marketplace import bundles, publishing
 from operations import jobs, rollups
-from operations.demo import cast, events, history, offerings, papers, social, store_terms
+from operations.demo import cast, events, history, offerings, papers, services, social, store_terms
 
 SEED = 20_260_601
 
@@ -70,6 +70,7 @@ def load(members: int, wanted_events: int, progress: Progress, seed: int = SEED)
     jobs.find_routines()
     progress.end()
     social.talk(rng, people, until)
+    services.play(people, since, until)
     _analyze()
     return written
 

@@ -50,6 +50,17 @@ PAGES = [
     Page("partner_services.show_service", "publisher", "/publisher/services/{member}/{service}"),
     Page("partner_services.deliver", "publisher", "/publisher/services/{member}/{service}/milestones/3/delivery"),
     Page("partner_services.cancel", "publisher", "/publisher/services/{member}/{service}/cancellation"),
+    Page("claims.new_claim", "owner", "/orders/{milestone_order}/claim"),
+    Page("claims.list_claims", "owner", "/claims"),
+    Page("claims.show_claim", "owner", "/claims/{claim}"),
+    Page("claims.list_publisher_claims", "publisher", "/publisher/claims"),
+    Page("claims.answer", "publisher", "/publisher/claims/{claim_member}/{own_claim}"),
+    Page("claims.list_all_claims", "finance", "/finance/claims"),
+    Page("claims.decide", "finance", "/finance/claims/{claim_member}/{own_claim}"),
+    Page("finance.list_payouts", "finance", "/finance/payouts"),
+    Page("finance.show_payout", "finance", "/finance/payouts/{payout}"),
+    Page("earnings.show_earnings", "publisher", "/publisher/earnings"),
+    Page("earnings.show_statement", "publisher", "/publisher/earnings/{payout}"),
     Page("partner_services.list_disputes", "reviewer", "/services/disputes"),
     Page("partner_services.decide", "finance", "/services/disputes/{member}/{service}/2"),
     Page("apps.show_app", "owner", "/apps/{license}"),
@@ -171,6 +182,8 @@ NO_PAGE = {
     "finance.export_deferred_revenue": "a file",
     "finance.export_statement": "a file",
     "finance.export_renewals": "a file",
+    "finance.export_payout": "a file",
+    "earnings.export_statement": "a file",
     "finance.export_dry_run": "a file",
     "wallet.export_own_statement": "a file",
     "documents.download": "a file",
@@ -197,6 +210,9 @@ EMPTY_PATHS = [
     "/team",
     "/offers/",
     "/notices",
+    "/services",
+    "/claims",
+    "/partners",
 ]
 STAFF_PATHS = {
     "finance": [
@@ -215,12 +231,16 @@ STAFF_PATHS = {
         "/finance/ledger/accounts",
         "/finance/documents",
         "/finance/legal-entities",
+        "/finance/claims",
+        "/finance/payouts",
+        "/services/disputes",
     ],
     "csm": ["/csm/", "/csm/members", "/csm/offers", "/csm/revenue"],
     "reviewer": ["/review", "/review/reports", "/review/listings"],
-    "publisher": ["/publisher"],
+    "publisher": ["/publisher", "/publisher/services", "/publisher/claims", "/publisher/earnings"],
     "operator": ["/operator/members", "/operator/api-keys", "/operator/audit", "/operator/status", "/operator/clock"],
 }
+HARBOR = "(select id from publisher where code = 'harbor-automation')"
 MEMBER = "(select id from member where number = 'M00001')"
 
 
@@ -275,6 +295,12 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
         "member": f"select {MEMBER}",
         "toiling": "select member_id from license group by 1 order by count(*) desc, 1 limit 1",
         "order": f"select id from store_order where member_id = {MEMBER} and state = 'completed' order by id limit 1",
+        "service": f"select id from service_order where member_id = {MEMBER} and listing_id = (select id from listing where slug = 'crm-rollout-service')",
+        "milestone_order": f"select charge_id from service_milestone where member_id = {MEMBER} and charge_id is not null order by closed_at desc limit 1",
+        "claim": f"select id from refund_claim where member_id = {MEMBER} order by id limit 1",
+        "own_claim": f"select id from refund_claim where publisher_id = {HARBOR} order by id limit 1",
+        "claim_member": f"select member_id from refund_claim where publisher_id = {HARBOR} order by id limit 1",
+        "payout": f"select id from payout where publisher_id = {HARBOR} order by until limit 1",
         "license": f"select id from license where member_id = {MEMBER} and state = 'active' order by id limit 1",
         "top_up": f"select id from top_up where member_id = {MEMBER} and state = 'settled' order by created_at limit 1",
         "invoice": f"select id from document where member_id = {MEMBER} and kind = 'invoice' order by n limit 1",

@@ -70,7 +70,7 @@ def test_money_ties_to_what_it_was_for(app: Flask, owner: Engine, monkeypatch: p
     with owner.connect() as connection:
         wallets = connection.scalar(text("select sum(paid_minor + bonus_minor) from wallet"))
         topped = connection.scalar(text("select sum(amount_minor + bonus_minor) from top_up where state = 'settled'"))
-        bought = connection.scalar(text("select sum(total_minor) from store_order"))
+        bought = connection.scalar(text("select sum(total_minor - refunded_minor) from store_order"))
         subscribed = connection.scalar(text("select sum(amount_minor) from subscription_charge where state = 'paid'"))
         expired = connection.scalar(text("select coalesce(-sum(amount_minor), 0) from ledger_transaction where kind = 'expiry'"))
     assert wallets == topped - bought - subscribed - expired

@@ -1,0 +1,159 @@
+"""Partners at work in the demo world: services on offer, orders in every state, claims, and a payout."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+
+from billing import document_jobs
+from core.actor import SYSTEM, Actor
+from core.db import transaction
+from core.errors import AppError
+from core.ids import derived
+from marketplace import claims, partner_payables, payouts, service_decisions, service_offerings, services
+from marketplace.models import Listing, Publisher
+from marketplace.service_models import ServiceMilestone
+from marketplace.service_offerings import Offering, Step
+from membership.models import User
+from operations.demo.cast import CURRENCY, Cast
+
+DAY = timedelta(days=1)
+ROLLOUT, MIGRATION, TRAINING = "crm-rollout-service", "data-migration-service", "team-training-service"
+OFFERINGS = {
+    "harbor-automation": [
+        Offering(
+            ROLLOUT, "onboarding", "客户云上线实施", "CRM rollout", "从调研到培训，四周内让销售团队用起来。",
+            "From survey to training: your sales team live in four weeks.",
+            "顾问调研您的销售流程，配置线索、商机与公海规则，并在上线前培训团队。每一步交付后由您验收。",
+            "A consultant surveys how you sell, sets up leads, opportunities and pool rules, and trains the team before you go live. You accept each step.",
+            4_800_00, CURRENCY, (Step("流程调研", "Survey", 2_000, 7), Step("系统配置", "Setup", 5_000, 20), Step("团队培训", "Training", 3_000, 28)),
+        ),
+        Offering(
+            TRAINING, "onboarding", "团队进阶培训", "Advanced training", "半天实操，学会用自动化减少重复劳动。",
+            "Half a day of practice: let automation do what repeats.",
+            "按您的行业准备案例，线上授课并录制回放，附操作手册。", "Cases of your own trade, taught online and recorded, with a handbook.",
+            1_200_00, CURRENCY, (Step("案例准备", "Preparation", 4_000, 7), Step("授课与手册", "Course and handbook", 6_000, 14)),
+        ),
+    ],
+    "yunqi-services": [
+        Offering(
+            MIGRATION, "integration", "历史数据迁移", "Data migration", "从旧系统搬家：清洗、去重、导入、核对。",
+            "Moving from your old system: clean, merge, import, reconcile.",
+            "先出映射与抽样结果，您确认后全量导入，并逐表核对数量与金额。",
+            "Mapping and a sample first; after your word everything is imported and reconciled table by table.",
+            3_600_00, CURRENCY, (Step("映射与抽样", "Mapping and sample", 4_000, 10), Step("全量导入与核对", "Import and reconciliation", 6_000, 21)),
+        ),
+    ],
+}  # fmt: skip
+NOTES = {1: "成果已上传到项目空间，附检查清单。", 2: "配置完成，测试账号与操作说明见附件。", 3: "培训已完成，回放链接见邮件。"}
+
+
+def play(people: Sequence[Cast], since: datetime, until: datetime) -> None:
+    """Offerings from the year's start; orders of the last weeks; then what became due is paid to one partner and prepared for the other."""
+    with transaction(SYSTEM) as session:
+        for code, offered in OFFERINGS.items():
+            publisher = session.scalars(select(Publisher).where(Publisher.code == code)).one()
+            for offering in offered:
+                service_offerings.publish(offering, publisher, at=since)
+    stories = [
+        (ROLLOUT, 16, _disputed), (MIGRATION, 30, _completed), (ROLLOUT, 9, _delivered), (MIGRATION, 18, _cancelled), (TRAINING, 75, _lapsed),
+        (TRAINING, 20, _completed), (ROLLOUT, 1, _ordered),
+    ]  # fmt: skip
+    buyers = [people[0], people[0], *people[1:]]
+    for (slug, days, tell), one in zip(stories, buyers, strict=False):
+        try:
+            tell(one, _place(one, slug, until - days * DAY), until - days * DAY, until)
+        except AppError:
+            continue  # its wallet holds too little, as happens in life
+    _claims(until)
+    document_jobs.issue_all(until)
+    partner_payables.release_due(until)
+    _pay_out(until)
+
+
+def _me(one: Cast) -> Actor:
+    return Actor(kind="member", role="owner", member_id=one.id, user_id=one.owner_id)
+
+
+def _place(one: Cast, slug: str, at: datetime) -> uuid.UUID:
+    with transaction(_me(one)) as session:
+        price = session.scalars(select(Listing.price_minor).where(Listing.slug == slug)).one()
+        wanted = services.Wanted(derived("demo", "service", one.number, slug), price, "我们有 12 名销售，希望月底前上线。")
+        return services.place(one.id, slug, wanted, at=at, placed_by=one.owner_id).id
+
+
+def _deliver(one: Cast, order_id: uuid.UUID, position: int, at: datetime) -> None:
+    with transaction(SYSTEM):
+        services.deliver(one.id, order_id, position, NOTES[position], at=at)
+
+
+def _accept(one: Cast, order_id: uuid.UUID, position: int, at: datetime) -> None:
+    with transaction(_me(one)):
+        services.accept(one.id, order_id, position, at=at)
+
+
+def _ordered(_one: Cast, _order_id: uuid.UUID, _at: datetime, _until: datetime) -> None:
+    """Nothing has been delivered yet."""
+
+
+def _delivered(one: Cast, order_id: uuid.UUID, at: datetime, until: datetime) -> None:
+    _deliver(one, order_id, 1, max(at + 6 * DAY, until - 3 * DAY))
+
+
+def _disputed(one: Cast, order_id: uuid.UUID, at: datetime, until: datetime) -> None:
+    _deliver(one, order_id, 1, at + 5 * DAY)
+    _accept(one, order_id, 1, until - 2 * DAY)
+    _deliver(one, order_id, 2, at + 13 * DAY)
+    with transaction(_me(one)):
+        services.dispute(one.id, order_id, 2, "公海回收规则没有按我们确认的 30 天配置，报表也缺少区域维度。", at=until - DAY)
+
+
+def _completed(one: Cast, order_id: uuid.UUID, at: datetime, until: datetime) -> None:
+    for position, after in ((1, 6), (2, 18)):
+        _deliver(one, order_id, position, at + after * DAY)
+        _accept(one, order_id, position, min(at + (after + 1) * DAY, until))
+
+
+def _cancelled(one: Cast, order_id: uuid.UUID, at: datetime, _until: datetime) -> None:
+    _deliver(one, order_id, 1, at + 12 * DAY)  # later than promised
+    _accept(one, order_id, 1, at + 13 * DAY)
+    with transaction(_me(one)):
+        services.cancel(one.id, order_id, "抽样结果可用，其余数据我们自己导入。", at=at + 14 * DAY)
+
+
+def _lapsed(_one: Cast, _order_id: uuid.UUID, _at: datetime, until: datetime) -> None:
+    service_decisions.run_due(until - 14 * DAY)
+
+
+def _claims(until: datetime) -> None:
+    """The latest milestones paid: one claim waits for its publisher, one was agreed to."""
+    with transaction(SYSTEM) as session:
+        paid = session.execute(
+            select(ServiceMilestone).where(ServiceMilestone.charge_id.is_not(None), ServiceMilestone.closed_at > until - 7 * DAY)
+            .order_by(ServiceMilestone.closed_at.desc(), ServiceMilestone.order_id)
+        ).scalars().all()[:2]  # fmt: skip
+    for n, one in enumerate(paid):
+        assert one.charge_id
+        with transaction(SYSTEM):
+            wanted = claims.Wanted(derived("demo", "claim", one.charge_id), one.captured_minor // (n + 3), "检查清单中有几项没有完成，申请退还这一部分。")
+            claim = claims.file(one.member_id, one.charge_id, wanted, at=until - timedelta(hours=5), filed_by=None)
+            if n:
+                seller = Actor(kind="publisher", role="publisher", name="云栖 · 何川", user_id=derived("demo", "user", "seller"))
+                claims.accept(one.member_id, claim.id, claim.amount_minor, "keep", "同意退还未完成部分。", seller, at=until - timedelta(hours=1))
+
+
+def _pay_out(until: datetime) -> None:
+    with transaction(SYSTEM) as session:
+        clerk = session.scalars(select(User).where(User.email == "finance@demo.example")).one()
+        partners = session.scalars(select(Publisher).where(Publisher.kind == "partner").order_by(Publisher.code)).all()
+    first = Actor(kind="staff", role="finance", name=clerk.name, user_id=clerk.id)
+    second = Actor(kind="staff", role="finance", name="陈立", user_id=derived("demo", "user", "second-finance"))
+    for n, one in enumerate(partners):
+        try:
+            with transaction(SYSTEM):
+                made = payouts.prepare(one.id, second if n else first, at=until)
+                if n == 0 and made.state == "prepared":
+                    payouts.pay(made.id, f"OUT-{until:%Y%m%d}-01", second, at=until)
+        except payouts.NothingToPay:
+            continue  # a small world: this partner has sold nothing yet
