@@ -12,7 +12,7 @@ from core.access import MEMBERS, requires
 from core.actor import actor
 from core.clock import now
 from core.db import transaction
-from marketplace import contents, downloads, licenses, listings, reviews, runs, usage_charges
+from marketplace import contents, downloads, installs, licenses, listings, reviews, runs, usage_charges
 from marketplace.models import ListingVersion
 from marketplace.store_schemas import ReviewForm
 from membership.models import Member
@@ -49,7 +49,7 @@ def page(license_id: uuid.UUID, *, errors: object = None, form: Mapping[str, obj
         rendered = render_template(
             "storefront/app.html", owned=owned, listing=owned.listing, license=owned.license, order=owned.order, chosen=chosen, versions=versions,
             publisher=licenses.publisher_of(owned.listing), installed=_installed(owned, versions), inside=contents.of(chosen.sha256),
-            history=downloads.history(acting.member, license_id), is_valid=licenses.is_valid(owned.license, at), mine=mine, form=values, errors=errors,
+            history=installs.history(acting.member, license_id), is_valid=licenses.is_valid(owned.license, at), mine=mine, form=values, errors=errors,
             can_run=owned.listing.kind in runs.KINDS,
             month=usage_charges.month_of(owned.license, at) if owned.license.monthly_cap_minor else None,
         )  # fmt: skip
@@ -68,6 +68,17 @@ def download(license_id: uuid.UUID) -> ResponseReturnValue:
     with transaction(acting):
         handout = downloads.hand_out(acting.member, license_id, at=now(), user_id=acting.user_id, version=request.args.get("version"))
     return Response(handout.content, mimetype="application/zip", headers=handout.headers)
+
+
+@apps.post("/apps/<uuid:license_id>/uninstall")
+@requires("owner", "buyer")
+def uninstall(license_id: uuid.UUID) -> ResponseReturnValue:
+    """Say that the app is not used any more; the licence stays."""
+    acting = actor()
+    with transaction(acting):
+        installs.uninstall(acting.member, license_id, at=now(), user_id=acting.user_id)
+    flash(_("Uninstalled. Your licence stays, and you can install it again."), "success")
+    return redirect(url_for("apps.show_app", license_id=license_id))
 
 
 @apps.post("/apps/<uuid:license_id>/review")

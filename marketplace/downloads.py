@@ -12,7 +12,7 @@ from sqlalchemy import select
 from core.db import db
 from core.errors import NotFound
 from core.ids import new_id
-from marketplace import licenses, lifecycle
+from marketplace import installs, licenses, lifecycle
 from marketplace.listings import is_newer
 from marketplace.models import Artifact, Download, ListingVersion
 
@@ -57,13 +57,14 @@ def choose(owned: licenses.Owned, wanted: str | None = None) -> ListingVersion:
 
 
 def hand_out(member_id: uuid.UUID, license_id: uuid.UUID, *, at: datetime, user_id: uuid.UUID | None = None, version: str | None = None) -> Handout:
-    """Give a licence's holder the bundle and record the download. Raises NotFound, LicenseEnded, Quarantined."""
+    """Give a licence's holder the bundle and record the download. Raises NotFound, LicenseEnded, Quarantined, EditionTooLow."""
     owned = licenses.owned(member_id, license_id)
     licenses.check(owned.license, at)
     chosen = choose(owned, version)
     lifecycle.check_usable(owned.listing, chosen)
     artifact = db.session.scalars(select(Artifact).where(Artifact.sha256 == chosen.sha256)).one()
     assert hashlib.sha256(artifact.content).hexdigest() == artifact.sha256, f"artifact {artifact.sha256} was changed"
+    installs.record(owned, chosen, at=at, user_id=user_id)
     db.session.add(
         Download(
             member_id=member_id,
@@ -76,7 +77,6 @@ def hand_out(member_id: uuid.UUID, license_id: uuid.UUID, *, at: datetime, user_
             at=at,
         )
     )
-    owned.license.installed_version = chosen.number
     return Handout(artifact.filename, artifact.content, artifact.sha256, chosen.number)
 
 

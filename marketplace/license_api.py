@@ -11,7 +11,7 @@ from core.clock import now
 from core.db import transaction
 from core.openapi import Blueprint
 from core.schemas import fails
-from marketplace import license_terms, trials, usage_charges
+from marketplace import installs, license_terms, trials, usage_charges
 from marketplace.models import License
 
 blp = Blueprint("license_api", __name__, url_prefix="/api/v1", description="Trials and terms of store licences")
@@ -77,6 +77,17 @@ def create_cancellation(license_id: uuid.UUID) -> License:
     acting = actor()
     with transaction(acting):
         return license_terms.cancel(acting.member, license_id, at=now())
+
+
+@blp.post("/licenses/<uuid:license_id>/uninstall")
+@blp.response(200, LicenseTermOut)
+@fails(blp, 401, 403, 404, 409)
+@requires("owner", "buyer")
+def create_uninstall(license_id: uuid.UUID) -> License:
+    """Record that the app was taken out; the licence stays. A download installs it again."""
+    acting = actor()
+    with transaction(acting):
+        return installs.uninstall(acting.member, license_id, at=now(), user_id=acting.user_id)
 
 
 @blp.post("/licenses/<uuid:license_id>/resumption")

@@ -69,6 +69,7 @@ def load(members: int, wanted_events: int, progress: Progress, seed: int = SEED)
         pass
     jobs.find_routines()
     progress.end()
+    store_terms.install(until)
     social.talk(rng, people, until)
     services.play(people, since, until)
     _analyze()

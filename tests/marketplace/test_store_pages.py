@@ -9,7 +9,7 @@ from html import unescape
 import pytest
 from sqlalchemy import event
 
-from billing import wallets
+from billing import holds, wallets
 from billing.models import Wallet
 from core import outbox
 from core.db import SYSTEM, db, transaction
@@ -457,16 +457,21 @@ def test_pages_take_few_queries_however_long_they_are(app, buyer, member):
         assert queries(lambda path=path: buyer.get(path)) <= number, path
 
 
-def test_preview_and_charge_agree_on_several_grants(app, store):
+@pytest.mark.parametrize("order", ["bonus_first", "paid_first", "proportional"])
+@pytest.mark.parametrize("held", [0, 9_000])
+def test_preview_and_charge_agree_on_several_grants(app, store, order, held, monkeypatch):
     """Bonus that expires, older and newer paid money: what the page shows is what the ledger draws."""
     from core.ids import request_hash
     from marketplace import orders, previews, pricing
     from tests.marketplace.store import acting_for
 
-    member = make_member(paid=20_000, bonus=3_000)
+    monkeypatch.setattr(wallets, "consumption_order", lambda: order)
+    member = make_member(paid=30_000, bonus=3_000)
     with transaction(SYSTEM):
         wallets.credit(wallets.Credit(member.id, new_id(), request_hash("t"), "top_up", "CNY", AT, 40_000, 1_000))
+        if held:
+            holds.place(member.id, holds.Wanted(new_id(), held, "something else"), at=AT, created_by=None)
     with transaction(acting_for(member)):
         preview = previews.of(pricing.quote(member.id, pricing.offered(PAID), 1, at=AT), wallets.open_grants(member.id, "CNY", at=AT))
         placed = orders.place(member.id, PAID, orders.Wanted(new_id(), 53_000), at=AT)
-    assert (preview.drawn("paid"), preview.drawn("bonus"), preview.after_minor) == (placed.paid_minor, placed.bonus_minor, placed.balance_after_minor)
+    assert (preview.drawn("paid"), preview.drawn("bonus"), preview.after_minor) == (placed.paid_minor, placed.bonus_minor, placed.balance_after_minor - held)
