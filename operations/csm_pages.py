@@ -187,7 +187,7 @@ def _offer_page(member_id: uuid.UUID, form: dict[str, Any], *, errors: Any = Non
         taken = set(licenses.owned_listings(member_id)) | {one.listing.id for one in offers.list_shown(member_id, at=at) if one.is_open}
         on_sale = db.session.scalars(
             select(Listing)
-            .where(Listing.state == "published", Listing.current_version.is_not(None), Listing.currency == member.currency)
+            .where(Listing.state == "published", Listing.pricing != "usage", Listing.current_version.is_not(None), Listing.currency == member.currency)
             .order_by(Listing.slug)
         ).all()
         choice = [listing for listing in on_sale if listing.id not in taken or listing.is_repeatable or listing.slug == form["listing"]]

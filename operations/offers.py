@@ -95,6 +95,8 @@ def send(member_id: uuid.UUID, wanted: Wanted, acting: Actor, *, days: int, at: 
     listing = db.session.scalar(select(Listing).where(Listing.slug == wanted.slug, Listing.state == "published", Listing.current_version.is_not(None)))
     if listing is None:
         raise Invalid(_("The store does not offer this listing."), field="listing")
+    if listing.pricing == "usage":  # whoever buys it sets a limit, which an offer cannot
+        raise Invalid(_("A price by use is agreed to in the store: recommend it there."), field="listing")
     if listing.currency != member.currency:
         raise Invalid(_("This listing is sold in another currency."), field="listing")
     if not listing.is_repeatable and db.session.scalar(select(_licensed(member_id, listing.id))):
