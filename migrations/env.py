@@ -14,6 +14,7 @@ import core.audit
 import core.clock_moves
 import core.outbox  # noqa: F401
 import marketplace.coupon_models
+import marketplace.install_models
 import marketplace.lifecycle_models
 import marketplace.models
 import marketplace.partner_models
