@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0352"
-down_revision = "0351"
+down_revision = "0346"
 branch_labels = None
 depends_on = None
 
