@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0352"
-down_revision = "0346"
+down_revision = "0343"
 branch_labels = None
 depends_on = None
 
