@@ -183,6 +183,28 @@ def test_more_and_fewer_seats_cost_the_difference_of_the_sums(app: Flask) -> Non
     assert_books_hold()
 
 
+def test_a_commitment_locks_the_net_price_and_its_instalments_follow_the_rate(app: Flask) -> None:
+    world.sell()
+    with transaction(SYSTEM) as session:
+        for since, times in ((world.LONG_AGO, 1), (AT + timedelta(days=60), 2)):
+            session.merge(EditionPrice(product_line="crm", rank=2, currency="CNY", period="year", valid_from=since, base_minor=times * BASE,
+                                       seat_minor=times * SEAT, excludes_tax=True))  # fmt: skip
+    rates(date(2027, 1, 1), 900)
+    member, net = world.member_with(paid=9_000_00), BASE + 3 * SEAT
+    wanted = Start(id=new_id(), product_line="crm", rank=2, period="year", seats=3, price_minor=gross_of(net, 600), commitment_years=2)
+    with transaction(world.owner_of(member)):
+        subscription_charges.start(member.id, wanted, at=AT)
+    with transaction(SYSTEM):
+        first = world._apart(subscriptions.show(member.id, wanted.id))
+        shown = subscriptions.next_term(first, subscriptions.seller_of(member.id).tax_rates)
+    assert (shown.is_instalment, shown.price_minor) == (True, gross_of(net, 900))
+    assert world.renew_all(first.term_end).renewed == 1
+    assert world.now_of(first).term_price_minor == gross_of(net, 900)
+    assert world.balance(member, first.term_end) == (9_000_00 - gross_of(net, 600) - gross_of(net, 900), 0)
+    assert accounts(member.id)[Account.TAX_PAYABLE] == oracle(net, 600)[0] + oracle(net, 900)[0]
+    assert_books_hold()
+
+
 def test_stating_prices_without_tax_from_a_day_on_makes_nobody_pay_more_unannounced(app: Flask) -> None:
     world.sell()
     member, old = world.member_with(paid=90_000_00), world.month_price(2, 5)
