@@ -90,6 +90,7 @@ from marketplace import (
     order_refund_pages,
     orders_api,
     partner_payables,
+    publisher_figures_pages,  # noqa: F401 (pages add their routes when imported)
     reviews,
     run_jobs,
     runs,
@@ -101,6 +102,7 @@ from marketplace import (
 from marketplace.app_pages import apps
 from marketplace.checks import jobs as check_jobs
 from marketplace.claim_pages import claim_pages
+from marketplace.draft_pages import publishing_pages
 from marketplace.license_pages import licenses_pages
 from marketplace.partner_service_pages import partner_services
 from marketplace.payout_pages import earnings
@@ -224,6 +226,7 @@ PAGES = [
     store,
     apps,
     run_pages,
+    publishing_pages,
     publisher,
     service_pages,
     partner_services,

@@ -77,6 +77,8 @@ NAVIGATION: dict[str, list[NavItem]] = {
         NavItem("partner_services.list_services", _l("Services"), "check"),
         NavItem("claims.list_publisher_claims", _l("Claims"), "alert"),
         NavItem("earnings.show_earnings", _l("Earnings"), "wallet"),
+        NavItem("publishing.show_figures", _l("Figures"), "chart"),
+        NavItem("publishing.list_keys", _l("API keys"), "key"),
     ],
 }
 ROLE_NAMES = {

@@ -10,6 +10,7 @@ from marketplace.listings import CATEGORIES, KINDS
 
 STEP = validate.And(validate.Length(equal=2, error=_l("A step is a feature and an action.")))
 MOST_STEPS = 50
+MOST_MINOR = 10**9
 KINDS_TO_DRAFT = tuple(kind for kind in KINDS if kind != "service_offering")  # a service is agreed on with partner support: it needs milestones
 RESERVED = ("figures", "keys", "new", "services", "claims", "earnings")  # pages of publishers that stand where a listing's would
 
@@ -31,7 +32,7 @@ class ListingDraftFields(Schema):
     pricing = fields.String(validate=validate.OneOf(["free", "one_time", "recurring"], error=_l("Choose how it is paid.")))
     price_minor = fields.Integer(
         strict=True,
-        validate=validate.Range(0, 10**9, error=_l("Enter a price from 0 to 10,000,000.")),
+        validate=validate.Range(0, MOST_MINOR, error=_l("Enter a price from 0 to 10,000,000.")),
         metadata={"description": "Minor units of `currency`, tax included; 0 exactly for what is free."},
     )
     period = fields.String(
@@ -205,7 +206,7 @@ class ListingDraftForm(ListingDraftIn):
         found: dict[str, Any] = {key: value.strip() for key, value in data.items() if isinstance(value, str) and key != "price_minor"}
         for name in ("trial_days", "required_rank", "minutes_saved"):
             if name in found:
-                found[name] = int(found[name]) if found[name].isdecimal() else 0 if not found[name] else found[name]
+                found[name] = int(found[name]) if found[name].isdecimal() and len(found[name]) < 10 else 0 if not found[name] else found[name]
         for name in ("period", "product_line"):
             if name in found:
                 found[name] = found[name] or None

@@ -55,14 +55,12 @@ class NotComplete(Invalid):
 def create(publisher_id: uuid.UUID, wanted: Mapping[str, Any], *, at: datetime) -> Listing:
     """Begin a listing as a draft. Raises SlugTaken, and Invalid for terms that contradict each other."""
     publisher = db.session.get(Publisher, publisher_id)
-    currency = db.session.scalar(select(LegalEntity.currency).order_by(LegalEntity.id).limit(1))
     assert publisher is not None, "an actor's publisher exists"
-    assert currency is not None, "somebody sells"
     settings: Settings = current_app.extensions["settings"]
     values = {**DEFAULTS, **wanted}
     _check_terms(values)
     listing = Listing(
-        id=derived("listing", values["slug"]), publisher_id=publisher_id, state="draft", revision=1, currency=currency, tax_rate_bp=None,
+        id=derived("listing", values["slug"]), publisher_id=publisher_id, state="draft", revision=1, currency=currency(), tax_rate_bp=None,
         bonus_limit_bp=min(settings.partner_bonus_limit_bp, 10_000) if publisher.kind == "partner" else 10_000, current_version=None, is_quarantined=False,
         state_reason=None, replacement_id=None, rating_sum=0, rating_count=0, published_at=None, updated_at=at,
         **{**values, "automates": {"steps": values["automates"]}},
@@ -75,6 +73,21 @@ def create(publisher_id: uuid.UUID, wanted: Mapping[str, Any], *, at: datetime) 
         raise SlugTaken(_("There is a listing with this name in the address already. Choose another."), field="slug") from error
     lifecycle.record_listing(listing, "create", None, at)
     audit.record("listing.created", listing.slug, at=at, after={"kind": listing.kind})
+    return listing
+
+
+def currency() -> str:
+    """The currency in which new listings are priced: the vendor's own."""
+    found = db.session.scalar(select(LegalEntity.currency).order_by(LegalEntity.id).limit(1))
+    assert found is not None, "somebody sells"
+    return found
+
+
+def find_draft(publisher_id: uuid.UUID, slug: str) -> Listing:
+    """One of the publisher's drafts. Raises NotFound, NotADraft."""
+    listing = publishers.own_listing(publisher_id, slug)
+    if listing.state != "draft":
+        raise _not_a_draft()
     return listing
 
 
@@ -154,8 +167,12 @@ def _locked(publisher_id: uuid.UUID, slug: str) -> Listing:
     )
     if listing is None:
         publishers.own_listing(publisher_id, slug)
-        raise NotADraft(_("Only a draft can be changed or submitted; this listing has gone to the reviewers or is on sale."))
+        raise _not_a_draft()
     return listing
+
+
+def _not_a_draft() -> NotADraft:
+    return NotADraft(_("Only a draft can be changed or submitted; this listing has gone to the reviewers or is on sale."))
 
 
 def _check_terms(values: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from core.actor import Actor, actor
 from core.clock import now
 from core.db import SYSTEM, db, transaction
 from core.errors import AppError, NotFound
-from marketplace import installs, lifecycle, publishers, reviews, runs, submissions
+from marketplace import drafts, installs, lifecycle, publishers, reviews, runs, submissions
 from marketplace.checks import jobs, records, words
 from marketplace.listings import version_key
 from marketplace.models import Listing, ListingVersion, Publisher
@@ -56,7 +56,8 @@ def _page(slug: str, *, errors: object = None, form: dict[str, str] | None = Non
         page = render_template(
             "publisher/listing.html", listing=listing, sold=sold, versions=versions, reviews=reviews.of_listing(listing.id), errors=errors,
             form=form or {}, limit_mb=submissions.MAX_ZIP >> 20, promise_days=submissions.PROMISE.days, checks=records.of_many(versions),
-            installed=installs.figures(listing), ran=runs.figures(listing.id, now() - timedelta(days=30)),
+            installed=installs.figures(listing), missing=drafts.missing(listing, versions),
+            ran=runs.figures(listing.id, now() - timedelta(days=30)),
         )  # fmt: skip
     return page, status
 

@@ -160,6 +160,12 @@ PAGES = [
     Page("publisher.list_listings", "publisher", "/publisher"),
     Page("publisher.show_listing", "publisher", "/publisher/{own_listing}"),
     Page("publisher.show_version", "publisher", "/publisher/{own_listing}/versions/{own_version}"),
+    Page("publishing.new_listing", "publisher", "/publisher/new"),
+    Page("publishing.edit_listing", "publisher", "/publisher/draft-of-the-pages/draft"),
+    Page("publisher.show_listing", "publisher", "/publisher/draft-of-the-pages"),
+    Page("publishing.show_figures", "publisher", "/publisher/figures"),
+    Page("publishing.show_figures", "publisher", "/publisher/figures?listing={own_listing}"),
+    Page("publishing.list_keys", "publisher", "/publisher/keys"),
     Page("operator.list_members", "operator", "/operator/members"),
     Page("operator.show_member", "operator", "/operator/members/{member}"),
     Page("operator.list_api_keys", "operator", "/operator/api-keys"),
@@ -174,6 +180,7 @@ NO_PAGE = {
     "health.show_readiness": "JSON for machines",
     "apps.download": "a file",
     "review.download": "a file",
+    "publishing.export_figures": "a file",
     "publisher.show_progress": "JSON that a version's page asks for",
     "runs.show_progress": "JSON that a run's page asks for",
     "runs.download": "a file",
@@ -287,6 +294,13 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
         "insert into run_file select member_id, id, d, 0, d || '.csv', 4, 'a,b' from run, unnest(array['input', 'output']) d"
         " where id = md5('run of the pages')::uuid on conflict do nothing"
     )
+    world.sql(
+        "insert into listing (id, slug, publisher_id, kind, category, name_zh, name_en, summary_zh, summary_en, description_zh, description_en, state,"
+        " revision, pricing, currency, price_minor, bonus_limit_bp, is_repeatable, required_rank, required_features, minutes_saved, automates, is_quarantined,"
+        " rating_sum, rating_count, updated_at) select md5('draft of the pages')::uuid, 'draft-of-the-pages', id, 'robot_task', 'sales', '草稿', 'A draft',"
+        " '', '', '', '', 'draft', 1, 'free', 'CNY', 0, 0, false, 0, '{}', 5, '{\"steps\": [[\"contact\", \"merge\"]]}', false, 0, 0, clock_timestamp()"
+        " from publisher where code = 'harbor-automation' on conflict do nothing"
+    )
     with world.visit(chromium, "owner") as context:
         page = context.new_page()
         page.goto(f"/team/users/{world.one('select id from app_user where email = ' + repr('new@demo.example'))}/invitation")
@@ -318,7 +332,8 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
         "run": "select md5('run of the pages')::uuid",
         "robot_license": "select license_id from run where id = md5('run of the pages')::uuid",
         "own_version": "select v.number from listing_version v join listing l on l.id = v.listing_id join publisher p on p.id = l.publisher_id"
-        " where p.code = 'harbor-automation' order by l.slug limit 1",
-        "own_listing": "select l.slug from listing l join publisher p on p.id = l.publisher_id where p.code = 'harbor-automation' order by l.slug limit 1",
+        " where p.code = 'harbor-automation' and l.current_version is not null order by l.slug limit 1",
+        "own_listing": "select l.slug from listing l join publisher p on p.id = l.publisher_id where p.code = 'harbor-automation'"
+        " and l.current_version is not null order by l.slug limit 1",
     }
     return {name: str(world.one(query)) for name, query in queries.items()} | {"invitation": "/invitations/" + link.rpartition("/")[2]}
