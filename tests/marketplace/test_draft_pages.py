@@ -86,6 +86,7 @@ def test_from_the_form_to_the_shelf(app, me):
     assert "This listing is new" in shown
     assert WORDS["summary_en"] in shown
     assert reviewer.post(f"/review/{SLUG}/1.0.0/approval").status_code == 302
+    assert listing().current_version == "1.0.0"
     buy(make_member(), SLUG)
 
 
