@@ -12,7 +12,7 @@ from billing import partner_shares
 from core.actor import Actor
 from core.db import SYSTEM, db, transaction
 from core.ids import derived, new_id
-from marketplace import downloads, publisher_figures, reviews
+from marketplace import downloads, installs, publisher_figures, reviews
 from marketplace.models import Listing, Order
 from marketplace.run_models import Run
 from tests.billing.books import assert_books_hold
@@ -85,13 +85,16 @@ def test_installs_updates_runs_and_ratings(ids):
     for one, license_id, at in ((member, licenses[0], AT), (member, licenses[0], LATER - timedelta(days=2)), (other, licenses[1], LATER - timedelta(days=3))):
         with transaction(acting_for(one)):
             downloads.hand_out(one.id, license_id, at=at, user_id=None, version=None)
+    with transaction(acting_for(other)):
+        installs.uninstall(other.id, licenses[1], at=LATER - timedelta(days=1), user_id=None)
     with transaction(acting_for(member)):
         reviews.write(reviews.license_for(member.id, ids[FREE]), 4, "good", "Ann", at=AT)
     with transaction(SYSTEM) as session:
         session.add_all(run_of(member, licenses[0], ids[FREE], state) for state in ("succeeded", "succeeded", "failed"))
     found = report()
     june, july = found.total(month=JUNE), found.total(month=JULY)
-    assert (june.installs, june.updates, july.installs, july.updates) == (1, 0, 1, 1)
+    assert (june.installs, june.updates, july.installs, july.updates) == (1, 0, 1, 0), "fetched again is neither"
+    assert (june.uninstalls, july.uninstalls) == (0, 1)
     assert (june.runs, june.failed, june.failure_rate, june.rating, june.ratings) == (3, 1, 1 / 3, 4, 1)
     assert [(month, one.slug) for month, one, _figures in publisher_figures.rows_of(found)] == [(JUNE, FREE), (JULY, FREE)]
 
