@@ -42,6 +42,8 @@ def page(license_id: uuid.UUID, *, errors: object = None, form: Mapping[str, obj
     acting, at = actor(), now()
     with transaction(acting):
         owned = licenses.owned(acting.member, license_id)
+        if owned.listing.kind == "bundle":
+            return redirect(url_for("store.show_order", order_id=license_id))
         chosen = downloads.choose(owned)
         versions = listings.public_versions(owned.listing.id)
         mine = reviews.mine(acting.member, owned.listing.id)

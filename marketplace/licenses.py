@@ -79,7 +79,7 @@ def list_owned(member_id: uuid.UUID) -> Sequence[Owned]:
         select(License, Listing, Order)
         .join(Listing, Listing.id == License.listing_id)
         .join(Order, (Order.member_id == License.member_id) & (Order.id == License.id))
-        .where(License.member_id == member_id, License.is_exclusive)
+        .where(License.member_id == member_id, License.is_exclusive, Listing.kind != "bundle")  # its parts are there by themselves
         .order_by(License.starts_at.desc(), Listing.slug)
         .options(defer(Listing.search), defer(Listing.description_zh), defer(Listing.description_en))
     )

@@ -30,6 +30,7 @@ KINDS: dict[str, Words] = {
     "data_mapping": _words("数据映射", "Data mapping"),
     "usage_pack": _words("用量包", "Usage pack"),
     "service_offering": _words("服务", "Service"),
+    "bundle": _words("套装", "Bundle"),
 }
 CATEGORIES: dict[str, Words] = {
     "data_quality": _words("数据质量", "Data quality"),

@@ -142,15 +142,20 @@ class Order(Base):
     csm_id: Mapped[uuid.UUID | None]  # to whom the sale is attributed
     placed_by: Mapped[uuid.UUID | None]
     at: Mapped[datetime]
-    kind: Mapped[str] = mapped_column(server_default=text("'purchase'"), default="purchase")  # purchase | trial | renewal | milestone | agreement | usage
-    license_id: Mapped[uuid.UUID | None]  # of a renewal or a run: the licence it belongs to
+    # purchase | trial | renewal | milestone | agreement | usage | bundle | part
+    kind: Mapped[str] = mapped_column(server_default=text("'purchase'"), default="purchase")
+    license_id: Mapped[uuid.UUID | None]  # of a renewal, a run, a part that was owned: the licence it belongs to
     discount_minor: Mapped[int] = mapped_column(server_default=text("0"), default=0)  # what a coupon took off
     coupon_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(Coupon.id))
+    bundle_id: Mapped[uuid.UUID | None]  # of a part: the order of the bundle
     __table_args__ = (
         CheckConstraint(
-            "kind in ('purchase', 'trial', 'renewal', 'milestone', 'agreement', 'usage') and (kind in ('renewal', 'usage')) = (license_id is not null)",
+            "kind in ('purchase', 'trial', 'renewal', 'milestone', 'agreement', 'usage', 'bundle', 'part')"
+            " and (kind not in ('renewal', 'usage') or license_id is not null) and (license_id is null or kind in ('renewal', 'usage', 'part'))"
+            " and (kind = 'part') = (bundle_id is not null)",
             name="kind",
         ),
+        Index("store_order_bundle_idx", "member_id", "bundle_id", postgresql_where=text("bundle_id is not null")),
         Index("store_order_usage_idx", "member_id", "license_id", "at", postgresql_where=text("kind = 'usage'")),
         Index("store_order_one_trial_idx", "member_id", "listing_id", unique=True, postgresql_where=text("kind = 'trial'")),
         CheckConstraint(

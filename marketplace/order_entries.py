@@ -28,6 +28,7 @@ class Entry:
     kind: str = "purchase"
     coupon_id: uuid.UUID | None = None
     license_id: uuid.UUID | None = None
+    bundle_id: uuid.UUID | None = None  # of a part: the order of the bundle
     price_minor: int | None = None  # of one piece, where the licence has another than the listing
 
 
@@ -56,7 +57,8 @@ def record(entry: Entry, charged: wallets.ChargeResult, offer_id: uuid.UUID | No
         price_minor=price, total_minor=quote.total_minor, tax_minor=quote.tax_minor, currency=listing.currency, paid_minor=charged.paid_minor,
         bonus_minor=charged.bonus_minor, credit_minor=charged.credit_minor, balance_after_minor=charged.balance_after_minor, state="completed",
         offer_id=offer_id, csm_id=csm_id, placed_by=entry.placed_by, at=entry.at, kind=entry.kind, license_id=entry.license_id,
-        discount_minor=quote.discount_minor, coupon_id=entry.coupon_id, excludes_tax=listing.excludes_tax and entry.price_minor is None,
+        discount_minor=quote.discount_minor, coupon_id=entry.coupon_id, bundle_id=entry.bundle_id,
+        excludes_tax=listing.excludes_tax and entry.price_minor is None,
     )  # fmt: skip
     db.session.add(order)
     db.session.flush()

@@ -20,8 +20,9 @@ from core.actor import Actor
 from core.db import db
 from core.errors import Invalid, NotFound
 from core.formats import money
-from core.ids import request_hash
+from core.ids import derived, request_hash
 from core.money import basis_points
+from marketplace import listing_bundles
 from marketplace.models import License, Listing, Order, OrderRefund, Publisher
 from membership import notices
 
@@ -58,7 +59,8 @@ def find(member_id: uuid.UUID, order_id: uuid.UUID) -> Refundable:
     if row is None:
         raise NotFound(_("There is no such order."))
     order, listing, license = row
-    shares = refunds.shares(member_id, order_id) if order.total_minor else []
+    paid = [one for one, _listing in listing_bundles.part_orders(member_id, order_id)] if order.kind == "bundle" else [order]
+    shares = [share for one in paid if one.total_minor for share in refunds.shares(member_id, one.id)]
     return Refundable(order, listing, license, shares, partner_shares.is_released(member_id, order_id))
 
 
@@ -72,6 +74,7 @@ def propose(
 ) -> Approval:  # fmt: skip
     """Give back a part of an order: at once up to the limit, after a second person's approval above it.
 
+    A bundle is given back as a whole, or part by part as the orders of its parts.
     `licence` is `revoke` or `keep`: it is never decided silently. Raises NotFound, Invalid, RefundTooLarge, IdReused.
     """
     found = find(member_id, order_id)
@@ -79,6 +82,8 @@ def propose(
         raise Invalid(_("Decide what becomes of the licence."), field="licence")
     if amount_minor <= 0:
         raise Invalid(_("Enter an amount above zero."), field="amount")
+    if found.order.kind == "bundle" and amount_minor != found.open_minor:
+        raise Invalid(_("A bundle is given back as a whole; for less, refund the order of a part."), field="amount")
     details = {"order_id": str(order_id), "licence": licence, "name_zh": found.listing.name_zh, "name_en": found.listing.name_en}
     wanted = Proposal(id, "order_refund", member_id, found.order.currency, amount_minor, code, reason, details)
     return approvals.propose(wanted, acting, at=at, prepare=lambda: _check(found, amount_minor))
@@ -92,21 +97,48 @@ def _check(found: Refundable, amount_minor: int) -> None:
 
 def _do(one: Approval, at: datetime) -> Done:
     """Money, partner's share, order and licence in one transaction."""
+    done = Done(_all_given_back(one, at))
+    for listener in settled:
+        listener(one, True)
+    return done
+
+
+def _all_given_back(one: Approval, at: datetime) -> list[tuple[uuid.UUID, uuid.UUID]]:
     assert one.member_id
     order_id = uuid.UUID(one.details["order_id"])
     order = db.session.get(Order, (one.member_id, order_id), with_for_update=True, populate_existing=True)
     assert order is not None, "orders are never deleted"
     found = find(one.member_id, order_id)
     _check(found, one.amount_minor)
-    parts = [_from_where_it_is(part, found.is_released) for part in refunds.spread(found.shares, one.amount_minor)]
-    content = request_hash("order_refund", order=order_id, amount=one.amount_minor)
-    refunds.refund_charge(one.member_id, order_id, refund_id=one.id, request_hash=content, parts=parts, at=at, memo=one.reason_code)
-    entries = [(one.member_id, one.id)]
+    if order.kind != "bundle":
+        return _give_back(one, one.id, found, one.amount_minor, at)
+    entries: list[tuple[uuid.UUID, uuid.UUID]] = []
+    for part, _listing in listing_bundles.part_orders(one.member_id, order_id):
+        db.session.get(Order, (part.member_id, part.id), with_for_update=True, populate_existing=True)
+        of_part = find(part.member_id, part.id)
+        if of_part.open_minor:
+            entries += _give_back(one, derived("bundle-refund", one.id, part.id), of_part, of_part.open_minor, at)
+        elif one.details["licence"] == "revoke":
+            _end(of_part, at)
+    order.state = "refunded"
+    if one.details["licence"] == "revoke":
+        _end(found, at)
+    db.session.flush()
+    return entries
+
+
+def _give_back(one: Approval, refund_id: uuid.UUID, found: Refundable, amount_minor: int, at: datetime) -> list[tuple[uuid.UUID, uuid.UUID]]:
+    """Book a refund of one order; returns the entries, by book and transaction."""
+    order, member_id = found.order, found.order.member_id
+    parts = [_from_where_it_is(part, found.is_released) for part in refunds.spread(found.shares, amount_minor)]
+    content = request_hash("order_refund", order=order.id, amount=amount_minor)
+    refunds.refund_charge(member_id, order.id, refund_id=refund_id, request_hash=content, parts=parts, at=at, memo=one.reason_code)
+    entries = [(member_id, refund_id)]
     if taken := sum(part.amount_minor for part in parts if part.source is Account.INTERBOOK):
-        partner_shares.take_back(found.listing.publisher_id, one.id, taken, order.currency, at=at)
-        entries.append((found.listing.publisher_id, one.id))
-    _record(one, found, at)
-    return Done(entries)
+        partner_shares.take_back(found.listing.publisher_id, refund_id, taken, order.currency, at=at)
+        entries.append((found.listing.publisher_id, refund_id))
+    _record(one, refund_id, found, amount_minor, at)
+    return entries
 
 
 def _from_where_it_is(part: Part, is_released: bool) -> Part:
@@ -114,26 +146,31 @@ def _from_where_it_is(part: Part, is_released: bool) -> Part:
     return Part(part.account, part.amount_minor, Account.INTERBOOK) if is_released and part.account is Account.PARTNER_PENDING else part
 
 
-def _record(one: Approval, found: Refundable, at: datetime) -> None:
-    order, license, is_revoked = found.order, found.license, one.details["licence"] == "revoke"
+def _end(found: Refundable, at: datetime) -> None:
+    """The licence ends, unless the member had it before it bought the bundle that the order is a part of."""
+    order, license = found.order, found.license
+    if license and license.state != "ended" and not (order.kind == "part" and order.license_id):
+        license.state, license.ends_at = "ended", at
+
+
+def _record(one: Approval, refund_id: uuid.UUID, found: Refundable, amount_minor: int, at: datetime) -> None:
+    order, is_revoked = found.order, one.details["licence"] == "revoke"
     db.session.add(
         OrderRefund(
-            member_id=order.member_id, id=one.id, order_id=order.id, amount_minor=one.amount_minor, is_revoked=is_revoked, reason_code=one.reason_code,
+            member_id=order.member_id, id=refund_id, order_id=order.id, amount_minor=amount_minor, is_revoked=is_revoked, reason_code=one.reason_code,
             decided_by=one.decided_by or one.proposed_by, at=at,
         )
     )  # fmt: skip
-    order.refunded_minor += one.amount_minor
+    order.refunded_minor += amount_minor
     order.state = "refunded" if order.refunded_minor == order.total_minor else "completed"
-    if is_revoked and license and license.state != "ended":
-        license.state, license.ends_at = "ended", at
+    if is_revoked:
+        _end(found, at)
     db.session.flush()
-    for listener in settled:
-        listener(one, True)
     details = {
-        "order_id": str(order.id), "amount_minor": one.amount_minor, "currency": order.currency, "name_zh": found.listing.name_zh,
-        "name_en": found.listing.name_en, "licence": one.details["licence"] if license else "none",
+        "order_id": str(order.id), "amount_minor": amount_minor, "currency": order.currency, "name_zh": found.listing.name_zh,
+        "name_en": found.listing.name_en, "licence": one.details["licence"] if found.license else "none",
     }  # fmt: skip
-    notices.tell(order.member_id, "order_refunded", details, at=at, key=f"order_refunded:{one.id}")
+    notices.tell(order.member_id, "order_refunded", details, at=at, key=f"order_refunded:{refund_id}")
     outbox.publish("order.refunded", details, at=at, member_id=order.member_id)
 
 

@@ -18,7 +18,7 @@ from core.composites import array, fields
 from core.db import db
 from core.errors import Conflict, IdReused
 from core.ids import request_hash
-from marketplace import coupons, license_terms, order_batches, order_entries, pricing, trials, usage_charges
+from marketplace import coupons, license_terms, listing_bundles, order_batches, order_entries, pricing, trials, usage_charges
 from marketplace.models import Order
 
 
@@ -103,8 +103,8 @@ def place(
     pricing.confirm_price(terms, wanted.price_minor, rate_bp=pricing.rate_of(member_id, terms, at) if terms.excludes_tax else 0)
     if terms.pricing == "usage":
         placed = _agree(member_id, terms, wanted, at, placed_by)
-    elif wanted.coupon is not None:
-        placed = _place_lowered(member_id, terms, wanted, at, placed_by, attribution)
+    elif wanted.coupon is not None or terms.kind == "bundle":
+        placed = _place_by_itself(member_id, terms, wanted, at, placed_by, attribution)
     else:
         quote = pricing.quote(member_id, terms, wanted.quantity, at=at)
         trials.give_way(member_id, terms.id, at=at)
@@ -130,22 +130,31 @@ def _agree(member_id: uuid.UUID, terms: pricing.Offered, wanted: Wanted, at: dat
     return _placed(order, terms.slug, is_replay=False)
 
 
-def _place_lowered(
+def _place_by_itself(
     member_id: uuid.UUID, terms: pricing.Offered, wanted: Wanted, at: datetime, placed_by: uuid.UUID | None, attribution: Attribution | None
 ) -> Placed:
-    """A purchase with a coupon. Purchases of one member with a coupon wait for each other, so that a replay takes no second use."""
-    assert wanted.coupon is not None
+    """A bundle, or a purchase with a coupon. Those of one member wait for each other, so that a replay takes no second use."""
     order_entries.wait_for_turn(member_id)
     if first := replayed(member_id, terms.slug, wanted):
         return first
-    coupon = coupons.find(member_id, wanted.coupon, terms, at=at)
-    discount = coupons.discount(coupon, terms.paid_minor(wanted.quantity, pricing.rate_of(member_id, terms, at)))
+    coupon = coupons.find(member_id, wanted.coupon, terms, at=at) if wanted.coupon is not None else None
+    discount = coupons.discount(coupon, terms.paid_minor(wanted.quantity, pricing.rate_of(member_id, terms, at))) if coupon else 0
     quote = pricing.quote(member_id, terms, wanted.quantity, at=at, discount_minor=discount)
     trials.give_way(member_id, terms.id, at=at)
-    coupons.take(coupon, at=at)
-    entry = order_entries.Entry(member_id, wanted.id, content_hash(terms.slug, wanted), quote, at, placed_by, coupon_id=coupon.id)
+    if coupon:
+        coupons.take(coupon, at=at)
+    coupon_id = coupon.id if coupon else None
+    sold_by = (attribution.offer_id, attribution.csm_id) if attribution else (None, None)
+    if terms.kind == "bundle":
+        with _owned_already():
+            content = content_hash(terms.slug, wanted)
+            order = listing_bundles.place(
+                member_id, wanted.id, content, terms, at=at, placed_by=placed_by, coupon_id=coupon_id, discount_minor=discount, sold_by=sold_by
+            )  # fmt: skip
+        return _placed(order, terms.slug, is_replay=False)
+    entry = order_entries.Entry(member_id, wanted.id, content_hash(terms.slug, wanted), quote, at, placed_by, coupon_id=coupon_id)
     with _owned_already():
-        order = order_entries.charge_and_record(entry, *((attribution.offer_id, attribution.csm_id) if attribution else ()))
+        order = order_entries.charge_and_record(entry, *sold_by)
         order_entries.license_of(order, is_exclusive=not terms.is_repeatable)
     return _placed(order, terms.slug, is_replay=False)
 
@@ -218,6 +227,12 @@ def replayed(member_id: uuid.UUID, slug: str, wanted: Wanted) -> Placed | None:
 
 
 def _placed(order: Order, slug: str, *, is_replay: bool) -> Placed:
+    if order.kind == "bundle":
+        money = listing_bundles.taken(order)
+        return Placed(
+            order.id, slug, order.version, 1, money.total_minor + money.discount_minor, money.total_minor, money.tax_minor, order.currency, money.paid_minor,
+            money.bonus_minor, 0, money.balance_after_minor, order.at, is_replay, money.discount_minor,
+        )  # fmt: skip
     return Placed(
         order.id, slug, order.version, order.quantity, order.price_minor, order.total_minor, order.tax_minor, order.currency,
         order.paid_minor, order.bonus_minor, order.credit_minor, order.balance_after_minor, order.at, is_replay,

@@ -58,11 +58,12 @@ class Offered:
     publisher_id: uuid.UUID
     pricing: str = "one_time"
     excludes_tax: bool = False  # `price_minor` is stated without tax
+    kind: str = "robot_task"
 
     @property
     def is_plain(self) -> bool:
         """Bought once for a price, and nothing to mind besides: what the hot path sells."""
-        return self.pricing in ("free", "one_time") and not (self.required_rank or self.required_features or self.trial_days)
+        return self.pricing in ("free", "one_time") and self.kind != "bundle" and not (self.required_rank or self.required_features or self.trial_days)
 
     def paid_minor(self, quantity: int, rate_bp: int) -> int:
         """What is paid for so many pieces, with tax; where the price leaves it out, that of all pieces is rounded once."""
@@ -124,7 +125,7 @@ def terms_of(listing: Listing, publisher: Publisher, version: str) -> Offered:
         listing.id, listing.slug, listing.revision, version, listing.currency, listing.price_minor, listing.tax_rate_bp, listing.bonus_limit_bp,
         publisher.commission_bp if publisher.kind == "partner" else None, listing.is_repeatable,
         listing.product_line, listing.required_rank, tuple(listing.required_features), listing.period, listing.trial_days,
-        publisher.id, listing.pricing, listing.excludes_tax,
+        publisher.id, listing.pricing, listing.excludes_tax, listing.kind,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from core.errors import AppError
 from core.formats import local
 from core.ids import new_id
 from core.navigation import url_if
-from marketplace import contents, coupons, licenses, listings, markdown, orders, previews, pricing, reviews, search, trials
+from marketplace import contents, coupons, licenses, listing_bundles, listings, markdown, orders, previews, pricing, reviews, search, trials
 from marketplace.checks import records, words
 from marketplace.listings import CATEGORIES, KINDS, Shown
 from marketplace.models import Listing
@@ -155,7 +155,7 @@ def show_listing(slug: str) -> ResponseReturnValue:
             reviews=reviews.of_listing(shown.listing.id, request.args.get("version")), ratings=reviews.by_version(shown.listing.id),
             about=request.args.get("version"), may_try=may_try, trial_id=new_id() if may_try else None,
             checks=records.of(current) if current else [], check_words=words.CHECKS,
-            replacement=listings.replacement_of(shown.listing),
+            replacement=listings.replacement_of(shown.listing), parts=listing_bundles.contents(shown.listing.id) if shown.listing.kind == "bundle" else [],
             mine=reviews.mine(acting.member_id, shown.listing.id) if license and acting.member_id else None, upgrade_url=_upgrade_url(shown),
         )  # fmt: skip
 
@@ -231,12 +231,15 @@ def _confirmation(
         quote = pricing.quote(acting.member, terms, quantity, at=at, discount_minor=discount)
         by_run = quote if terms.pricing == "usage" else None
         quote = quote.without_charge() if by_run else quote
+        parts = listing_bundles.parts(acting.member, terms, at=at, discount_minor=discount) if terms.kind == "bundle" else []
+        quote = listing_bundles.whole(terms, parts, quote.tax_rate_bp) if parts else quote
         balance = wallets.balance(acting.member, terms.currency, at=at)
-        preview = previews.of(quote, wallets.open_grants(acting.member, terms.currency, at=at), balance.credit_minor)
+        preview = previews.of(quote, wallets.open_grants(acting.member, terms.currency, at=at), 0 if parts else balance.credit_minor)
         current = next(one for one in listings.public_versions(terms.id) if one.number == terms.version)
         page = render_template(
             "storefront/buy.html", listing=shown.listing, publisher=shown.publisher, terms=terms, quote=quote, preview=preview, balance=balance,
-            current=current, quantity=quantity, coupon=coupon, by_run=by_run, given=given or {}, form_id=form_id or new_id(), errors=errors, failure=failure,
+            current=current, quantity=quantity, coupon=coupon, by_run=by_run, parts=parts,
+            given=given or {}, form_id=form_id or new_id(), errors=errors, failure=failure,
             top_up_url=_top_up_url(preview.missing_minor, slug, quantity, coupon if discount else "") if preview.missing_minor else None,
             is_short=isinstance(failure, InsufficientFunds) or bool(preview.missing_minor),
         )  # fmt: skip
@@ -261,4 +264,8 @@ def show_order(order_id: uuid.UUID) -> ResponseReturnValue:
     acting = actor()
     with transaction(acting):
         owned = licenses.owned(acting.member, order_id)
-        return render_template("storefront/order.html", owned=owned, order=owned.order, listing=owned.listing, license=owned.license)
+        is_bundle = owned.order.kind == "bundle"
+        return render_template(
+            "storefront/order.html", owned=owned, order=owned.order, listing=owned.listing, license=owned.license,
+            parts=listing_bundles.part_orders(acting.member, order_id) if is_bundle else [], taken=listing_bundles.taken(owned.order) if is_bundle else None,
+        )  # fmt: skip

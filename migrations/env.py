@@ -13,6 +13,7 @@ import billing.top_up_models  # noqa: F401 (all models are imported so that `ale
 import core.audit
 import core.clock_moves
 import core.outbox  # noqa: F401
+import marketplace.bundle_models
 import marketplace.coupon_models
 import marketplace.install_models
 import marketplace.lifecycle_models

@@ -2,22 +2,47 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import cast, select
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from core.db import SYSTEM, db, transaction
 from core.ids import derived
-from marketplace import coupons, downloads, installs
+from marketplace import coupons, downloads, installs, listing_bundles, publishers, publishing
 from marketplace.lifecycle import Quarantined
-from marketplace.models import License
+from marketplace.models import License, Listing, Publisher
 from marketplace.pricing import EditionTooLow
 
 COUPON = "WELCOME15"
+BUNDLE = ("sales-starter", "销售起步套装", "Sales starter bundle", 399_00, ("merge-duplicate-contacts", "quote-document", "sales-funnel-sheet"))
 
 
 def offer(since: datetime) -> None:
     """Put the coupon on offer from `since` on, for a member's first purchase."""
     wanted = coupons.Wanted(derived("demo", "coupon", COUPON), COUPON, "CNY", percent_bp=1_500, starts_at=since, most_uses=500, first_only=True)
     coupons.create(wanted, at=since)
+
+
+def bundle(at: datetime) -> None:
+    """Offer three listings of ours as one."""
+    slug, name_zh, name_en, price, parts = BUNDLE
+    seller = db.session.scalars(select(Publisher).where(Publisher.code == publishers.VENDOR)).one()
+    texts = {
+        "summary_zh": "合并重复联系人、报价单和销售漏斗表，一次买齐更省。", "summary_en": "Merged contacts, quotes and the sales funnel, cheaper together.",
+        "description_zh": "适合刚开始使用客户云的销售团队：先清理联系人，再用统一的报价单报价，每周用漏斗表跟进。各应用分别授权、分别更新。",
+        "description_en": "For sales teams that begin with Customer Cloud: clean the contacts, quote in one form, follow the funnel each week.",
+    }  # fmt: skip
+    made = Listing(
+        id=derived("listing", slug), slug=slug, publisher_id=seller.id, kind="bundle", category="sales", name_zh=name_zh, name_en=name_en, state="published",
+        revision=1, pricing="one_time", period=None, currency="CNY", price_minor=price, tax_rate_bp=None, bonus_limit_bp=10_000, is_repeatable=False,
+        product_line="crm", required_rank=1, required_features=[], minutes_saved=0, automates={"steps": []}, rating_sum=0, rating_count=0, published_at=at,
+        updated_at=at, **texts,
+    )  # fmt: skip
+    db.session.add(made)
+    db.session.flush()
+    listing_bundles.define(made, parts)
+    listing_bundles.publish_version(made, at=at)
+    made.search = cast(publishing.vector_of(made, seller), TSVECTOR)
+    db.session.flush()
 
 
 def install(until: datetime) -> None:

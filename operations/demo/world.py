@@ -42,6 +42,7 @@ def load(members: int, wanted_events: int, progress: Progress, seed: int = SEED)
         for n, listing in enumerate(showcase):
             publishing.publish(listing, sellers[listing.publisher], since + timedelta(days=3 * n))
         store_terms.offer(since)
+        store_terms.bundle(until - timedelta(days=20))
         people = cast.join(session, rng, members, csms, since, until)
         papers.write(session, people)
     toils = {listing.slug: list(listing.automates) for listing in showcase if len(listing.automates) >= 3}
