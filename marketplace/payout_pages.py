@@ -25,8 +25,8 @@ from marketplace.partner_models import OPEN, Payout, RefundClaim
 from membership.models import LegalEntity
 
 earnings = Blueprint("earnings", __name__)
-PAYOUT_WORDS = {"prepared": (_l("Prepared"), "info"), "paid": (_l("Paid"), "ok"), "carried": (_l("Carried over"), ""), "discarded": (_l("Discarded"), "")}
-LINE_WORDS = {"partner_share": _l("Sale, its refund window over"), "refund": _l("Refund after that"), "payout": _l("Paid out"), "correction": _l("Correction")}
+PAYOUT_WORDS = {"prepared": (_l("Prepared"), "info"), "paid": (_l("Paid out"), "ok"), "carried": (_l("Carried over"), ""), "discarded": (_l("Discarded"), "")}
+LINE_WORDS = {"partner_share": _l("Sale"), "refund": _l("Refund"), "payout": _l("Paid out"), "correction": _l("Correction")}
 
 
 @earnings.app_context_processor

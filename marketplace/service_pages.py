@@ -23,7 +23,8 @@ from marketplace.service_schemas import ReasonForm, ServiceForm
 
 service_pages = Blueprint("services", __name__)
 MILESTONE_WORDS = {
-    "open": (_l("To be delivered"), ""), "delivered": (_l("Delivered"), "info"), "disputed": (_l("Disputed"), "danger"), "accepted": (_l("Accepted"), "ok"),
+    "open": (_l("To be delivered"), ""), "delivered": (_l("Delivered"), "info"), "disputed": (_l("Disputed"), "danger"),
+    "accepted": (_l("Accepted and paid"), "ok"),
     "decided": (_l("Decided"), "ok"), "released": (_l("Cancelled"), ""), "lapsed": (_l("Ended by its date"), "warn"),
 }  # fmt: skip
 ORDER_WORDS = {

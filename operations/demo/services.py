@@ -139,7 +139,7 @@ def _claims(until: datetime) -> None:
             wanted = claims.Wanted(derived("demo", "claim", one.charge_id), one.captured_minor // (n + 3), "检查清单中有几项没有完成，申请退还这一部分。")
             claim = claims.file(one.member_id, one.charge_id, wanted, at=until - timedelta(hours=5), filed_by=None)
             if n:
-                seller = Actor(kind="publisher", role="publisher", name="云栖 · 何川", user_id=derived("demo", "user", "seller"))
+                seller = Actor(kind="publisher", role="publisher", name="海港 · 徐磊", user_id=derived("demo", "user", "seller"))
                 claims.accept(one.member_id, claim.id, claim.amount_minor, "keep", "同意退还未完成部分。", seller, at=until - timedelta(hours=1))
 
 
