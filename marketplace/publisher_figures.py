@@ -91,6 +91,11 @@ class Report:
     by_cell: dict[tuple[uuid.UUID, date], Figures]
     currency: str
 
+    @property
+    def busy_months(self) -> list[date]:
+        """The months in which something happened, latest first."""
+        return sorted({month for _listing_id, month in self.by_cell}, reverse=True)
+
     def total(self, *, listing: Listing | None = None, month: date | None = None) -> Figures:
         """The sum over one listing, one month, or everything."""
         found = Figures()
@@ -107,8 +112,13 @@ def months_until(last: date, count: int) -> list[date]:
 
 
 def report(publisher_id: uuid.UUID, zone: str, *, at: datetime, months: int = MONTHS, slug: str | None = None) -> Report:
-    """The figures of the last months up to `at`, of all listings or of one. Listings in another currency than the first one's are left out."""
-    statement = select(Listing).where(Listing.publisher_id == publisher_id).order_by(Listing.slug).options(defer(Listing.search))
+    """The figures of the last months up to `at`, of all listings that were ever on sale, or of one.
+
+    Listings in another currency than the first one's are left out: sums of two currencies mean nothing.
+    """
+    statement = (
+        select(Listing).where(Listing.publisher_id == publisher_id, Listing.published_at.is_not(None)).order_by(Listing.slug).options(defer(Listing.search))
+    )
     found = db.session.scalars(statement.where(Listing.slug == slug) if slug else statement).all()
     currency = found[0].currency if found else "CNY"
     shown = [one for one in found if one.currency == currency]

@@ -46,7 +46,7 @@ def export_figures() -> ResponseReturnValue:
     writer.writerow(
         [
             _("Month"), _("Listing"), _("Orders"), _("Trials"), _("Sold, tax included"), _("Given back"), _("Earned"), _("Currency"), _("Installs"),
-            _("Updates"), _("Uninstalls"), _("Runs"), _("Failed runs"), _("Ratings"), _("Average rating"),
+            _("Updates"), _("Uninstalls"), _("App runs"), _("Failed runs"), _("Ratings"), _("Average rating"),
         ]
     )  # fmt: skip
     for month, listing, one in publisher_figures.rows_of(found):

@@ -23,6 +23,7 @@ from operations.demo import life, world
 from operations.demo.cast import PASSWORD
 
 KEYS = 20
+PUBLISHER = derived("publisher", "harbor-automation")  # of the login publisher@
 
 
 class Bar:
@@ -84,14 +85,15 @@ def logins() -> None:
         members = session.scalars(select(Member).order_by(Member.number).limit(KEYS)).all()
         if not users:
             return  # not the demo world
-        for role, member in [("operator", None), *(("buyer", m) for m in members)]:
+        for role, member in [("operator", None), ("publisher", None), *(("buyer", m) for m in members)]:
             secret = _secret(role, member)
             row = {
                 "id": derived("demo", "key", secret), "prefix": secret[: api_keys.PREFIX_LENGTH], "key_hash": api_keys.hash_key(secret), "name": "demo",
-                "role": role, "member_id": member and member.id, "created_by": None, "created_at": clock.now(), "revoked_at": None,
+                "role": role, "member_id": member and member.id, "publisher_id": PUBLISHER if role == "publisher" else None,
+                "created_by": None, "created_at": clock.now(), "revoked_at": None,
             }  # fmt: skip
             session.execute(insert(ApiKey).values(row).on_conflict_do_nothing())
-            click.echo(f"api-key {'operator' if member is None else 'customer'} {member.number if member else '-'} {secret}")
+            click.echo(f"api-key {role if member is None else 'customer'} {member.number if member else '-'} {secret}")
 
 
 def _secret(role: str, member: Member | None) -> str:

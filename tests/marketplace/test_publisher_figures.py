@@ -150,7 +150,7 @@ def test_the_page_and_its_export(app, ids):
     header, row = list(csv.reader(io.StringIO(answer.text.removeprefix("\ufeff"))))
     assert dict(zip(header, row, strict=True)) | {"Month": ""} == {
         "Month": "", "Listing": ONE_TIME, "Orders": "1", "Trials": "0", "Sold, tax included": "212.00", "Given back": "0.00", "Earned": "140.00",
-        "Currency": "CNY", "Installs": "0", "Updates": "0", "Uninstalls": "0", "Runs": "0", "Failed runs": "0", "Ratings": "0", "Average rating": "",
+        "Currency": "CNY", "Installs": "0", "Updates": "0", "Uninstalls": "0", "App runs": "0", "Failed runs": "0", "Ratings": "0", "Average rating": "",
     }  # fmt: skip
     for path in ("/publisher/figures?listing=nothing", "/publisher/figures.csv?listing=nothing"):
         assert client.get(path).status_code == 404
