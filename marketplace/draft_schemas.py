@@ -11,7 +11,8 @@ from marketplace.listings import CATEGORIES, KINDS
 STEP = validate.And(validate.Length(equal=2, error=_l("A step is a feature and an action.")))
 MOST_STEPS = 50
 MOST_MINOR = 10**9
-KINDS_TO_DRAFT = tuple(kind for kind in KINDS if kind != "service_offering")  # a service is agreed on with partner support: it needs milestones
+NOT_TO_DRAFT = ("service_offering", "bundle")  # a service needs milestones, a bundle its parts: staff makes them
+KINDS_TO_DRAFT = tuple(kind for kind in KINDS if kind not in NOT_TO_DRAFT)
 RESERVED = ("figures", "keys", "new", "services", "claims", "earnings")  # pages of publishers that stand where a listing's would
 
 

@@ -22,7 +22,7 @@ MONTHS = 12
 LONGEST = 36
 _SOURCES = {
     "sales": """
-        select o.listing_id, date_trunc('month', o.at at time zone :zone)::date, count(*) filter (where o.kind not in ('trial', 'usage')) as orders,
+        select o.listing_id, date_trunc('month', o.at at time zone :zone)::date, count(*) filter (where o.kind not in ('trial', 'usage', 'renewal')) as orders,
           count(*) filter (where o.kind = 'trial') as trials, coalesce(sum(o.total_minor), 0)::bigint as sold_minor
         from store_order o where o.listing_id = any(:ids) and o.at >= :since and o.at < :until group by 1, 2""",
     "earned": """

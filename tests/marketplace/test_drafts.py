@@ -187,6 +187,8 @@ def test_a_hostile_task_is_refused_with_file_line_rule_and_fix(client, me):
         ({"slug": "Tidy Numbers"}, {"slug"}),
         ({"slug": "ab"}, {"slug"}),
         ({"kind": "program"}, {"kind"}),
+        ({"kind": "bundle"}, {"kind"}),
+        ({"kind": "service_offering"}, {"kind"}),
         ({"category": "moon"}, {"category"}),
         ({"name_zh": "x"}, {"name_zh"}),
         ({"price_minor": -1}, {"price_minor"}),
