@@ -54,7 +54,7 @@ def sales(publisher_id: uuid.UUID) -> Sequence[Sales]:
     orders = {
         row[0]: (row[1], int(row[2]))
         for row in db.session.execute(
-            select(Order.listing_id, func.count().filter(Order.kind.in_(("purchase", "agreement"))), func.sum(Order.total_minor))
+            select(Order.listing_id, func.count().filter(Order.kind.not_in(("trial", "usage"))), func.sum(Order.total_minor))
             .where(Order.listing_id.in_(ids), Order.state == "completed")
             .group_by(Order.listing_id)
         )
