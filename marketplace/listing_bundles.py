@@ -76,6 +76,17 @@ def contents(bundle_id: uuid.UUID) -> Sequence[Listing]:
     return db.session.scalars(query.order_by(BundlePart.position)).all()
 
 
+def permissions(bundle_id: uuid.UUID) -> list[str]:
+    """What the parts' present versions may do, taken together."""
+    rows = db.session.scalars(
+        select(ListingVersion.manifest)
+        .join(Listing, (Listing.id == ListingVersion.listing_id) & (Listing.current_version == ListingVersion.number))
+        .join(BundlePart, BundlePart.listing_id == Listing.id)
+        .where(BundlePart.bundle_id == bundle_id)
+    )
+    return sorted({code for manifest in rows for code in manifest.get("permissions", [])})
+
+
 def parts(member_id: uuid.UUID, bundle: pricing.Offered, *, at: datetime, discount_minor: int = 0) -> list[Part]:
     """The bundle's price, less a discount, laid out over its parts for this member. Raises NotForSale, EditionTooLow."""
     rows = db.session.execute(

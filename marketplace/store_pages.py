@@ -25,7 +25,7 @@ from core.navigation import url_if
 from marketplace import contents, coupons, licenses, listing_bundles, listings, markdown, orders, previews, pricing, reviews, search, trials
 from marketplace.checks import records, words
 from marketplace.listings import CATEGORIES, KINDS, Shown
-from marketplace.models import Listing
+from marketplace.models import Listing, ListingVersion
 from marketplace.store_schemas import BuyForm, QuantityForm, SearchForm, filters_of
 from membership import catalogue, entitlements
 
@@ -156,6 +156,7 @@ def show_listing(slug: str) -> ResponseReturnValue:
             about=request.args.get("version"), may_try=may_try, trial_id=new_id() if may_try else None,
             checks=records.of(current) if current else [], check_words=words.CHECKS,
             replacement=listings.replacement_of(shown.listing), parts=listing_bundles.contents(shown.listing.id) if shown.listing.kind == "bundle" else [],
+            granted=_granted(shown.listing, current),
             mine=reviews.mine(acting.member_id, shown.listing.id) if license and acting.member_id else None, upgrade_url=_upgrade_url(shown),
         )  # fmt: skip
 
@@ -238,12 +239,19 @@ def _confirmation(
         current = next(one for one in listings.public_versions(terms.id) if one.number == terms.version)
         page = render_template(
             "storefront/buy.html", listing=shown.listing, publisher=shown.publisher, terms=terms, quote=quote, preview=preview, balance=balance,
-            current=current, quantity=quantity, coupon=coupon, by_run=by_run, parts=parts,
+            current=current, quantity=quantity, coupon=coupon, by_run=by_run, parts=parts, granted=_granted(shown.listing, current),
             given=given or {}, form_id=form_id or new_id(), errors=errors, failure=failure,
             top_up_url=_top_up_url(preview.missing_minor, slug, quantity, coupon if discount else "") if preview.missing_minor else None,
             is_short=isinstance(failure, InsufficientFunds) or bool(preview.missing_minor),
         )  # fmt: skip
     return page, failure.status if failure else 422 if errors else status
+
+
+def _granted(listing: Listing, current: ListingVersion | None) -> list[str]:
+    """What one who buys this lets it do; for a bundle, what its parts may do."""
+    if listing.kind == "bundle":
+        return listing_bundles.permissions(listing.id)
+    return list(current.manifest["permissions"]) if current else []
 
 
 def _lowered(terms: pricing.Offered, quantity: int, coupon: str, at: datetime, errors: Any) -> tuple[int, Any]:

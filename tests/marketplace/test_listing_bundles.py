@@ -182,6 +182,8 @@ def test_pages_and_api(app):
     member = make_member(paid=300_00)
     buy(member, slug=OWN)
     client = client_as(app, "owner", member)
+    with transaction(SYSTEM) as session:
+        assert listing_bundles.permissions(session.query(Listing).filter_by(slug=BUNDLE).one().id), "a bundle may do what its parts may"
     assert "148.00" in client.get(f"/store/{BUNDLE}").text  # one by one
     page = client.get(f"/store/{BUNDLE}/buy?lang=en").text
     assert "you have it already" in page
