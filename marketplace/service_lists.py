@@ -48,6 +48,11 @@ def of_partner(publisher_id: uuid.UUID) -> list[Row]:
     return _rows(ServiceOrder.publisher_id == publisher_id)
 
 
+def of_charge(member_id: uuid.UUID, charge_id: uuid.UUID) -> uuid.UUID:
+    """The service order that a captured milestone belongs to."""
+    return db.session.scalars(select(ServiceMilestone.order_id).where(ServiceMilestone.member_id == member_id, ServiceMilestone.charge_id == charge_id)).one()
+
+
 def _rows(mine: object) -> list[Row]:
     orders = db.session.execute(
         select(ServiceOrder, Listing, Publisher)

@@ -22,10 +22,10 @@ from core.errors import AppError
 from core.formats import local
 from core.ids import new_id
 from core.navigation import url_if
-from marketplace import contents, coupons, licenses, listing_bundles, listings, markdown, orders, previews, pricing, reviews, search, trials
+from marketplace import contents, coupons, licenses, listing_bundles, listings, markdown, orders, previews, pricing, reviews, search, service_lists, trials
 from marketplace.checks import records, words
 from marketplace.listings import CATEGORIES, KINDS, Shown
-from marketplace.models import Listing, ListingVersion
+from marketplace.models import Listing, ListingVersion, Order
 from marketplace.store_schemas import BuyForm, QuantityForm, SearchForm, filters_of
 from membership import catalogue, entitlements
 
@@ -268,9 +268,14 @@ def _lowered(terms: pricing.Offered, quantity: int, coupon: str, at: datetime, e
 @store.get("/orders/<uuid:order_id>")
 @requires(*MEMBERS)
 def show_order(order_id: uuid.UUID) -> ResponseReturnValue:
-    """What a purchase did: the wallet before and after, the licence, the download."""
+    """What a purchase did: the wallet before and after, the licence, the download. What belongs to a licence or a service is shown there."""
     acting = actor()
-    with transaction(acting):
+    with transaction(acting) as session:
+        order = session.get(Order, (acting.member, order_id))
+        if order and order.license_id:  # a renewal, a run, a part that was owned
+            return redirect(url_for("apps.show_app", license_id=order.license_id))
+        if order and order.kind == "milestone":
+            return redirect(url_for("services.show_service", service_id=service_lists.of_charge(acting.member, order_id)))
         owned = licenses.owned(acting.member, order_id)
         is_bundle = owned.order.kind == "bundle"
         return render_template(

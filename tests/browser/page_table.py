@@ -308,7 +308,7 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
     queries = {
         "member": f"select {MEMBER}",
         "toiling": "select member_id from license group by 1 order by count(*) desc, 1 limit 1",
-        "order": f"select id from store_order where member_id = {MEMBER} and state = 'completed' order by id limit 1",
+        "order": f"select id from store_order where member_id = {MEMBER} and state = 'completed' and kind = 'purchase' order by id limit 1",
         "service": f"select id from service_order where member_id = {MEMBER} and listing_id = (select id from listing where slug = 'crm-rollout-service')",
         "milestone_order": f"select charge_id from service_milestone where member_id = {MEMBER} and charge_id is not null order by closed_at desc limit 1",
         "claim": f"select id from refund_claim where member_id = {MEMBER} order by id limit 1",
@@ -332,8 +332,8 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
         "run": "select md5('run of the pages')::uuid",
         "robot_license": "select license_id from run where id = md5('run of the pages')::uuid",
         "own_version": "select v.number from listing_version v join listing l on l.id = v.listing_id join publisher p on p.id = l.publisher_id"
-        " where p.code = 'harbor-automation' and l.current_version is not null order by l.slug limit 1",
+        " where p.code = 'harbor-automation' and l.kind <> 'service_offering' and l.current_version is not null order by l.slug limit 1",
         "own_listing": "select l.slug from listing l join publisher p on p.id = l.publisher_id where p.code = 'harbor-automation'"
-        " and l.current_version is not null order by l.slug limit 1",
+        " and l.kind <> 'service_offering' and l.current_version is not null order by l.slug limit 1",
     }
     return {name: str(world.one(query)) for name, query in queries.items()} | {"invitation": "/invitations/" + link.rpartition("/")[2]}
