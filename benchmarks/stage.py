@@ -53,7 +53,7 @@ class Stage:
         """Start the web server as `make run` does."""
         command = [
             sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "2",
-            "--blocking-threads", "16", "--no-access-log", "--log-level", "warning", "--factory", "benchmarks.web:create_app",
+            "--blocking-threads", "16", "--runtime-mode", "st", "--no-access-log", "--log-level", "warning", "--factory", "benchmarks.web:create_app",
         ]  # fmt: skip
         self.web = Child("web", command, log=self.folder / "web.log", env=dict(os.environ))
 

@@ -189,6 +189,10 @@ where o.total_minor > 0 and (t.id is null or o.total_minor <> o.paid_minor + o.b
   or o.total_minor <> o.credit_minor - t.amount_minor or o.credit_minor > 0 and o.credit_minor <> coalesce((
     select sum(p.amount_minor) from posting p where p.book_id = t.book_id and p.transaction_id = t.id and p.source = 12), 0))
 
+-- check: order of a listing
+select format('book %s, order %s', o.member_id, o.id) as subject, 'listing' as what, o.listing_id::text as recorded, 'no listing' as derived
+from store_order o where not exists (select from listing l where l.id = o.listing_id)
+
 -- check: licence
 select format('book %s, licence %s', l.member_id, l.id) as subject, 'listing' as what, l.listing_id::text as recorded, coalesce(o.listing_id::text, 'no order') as derived
 from license l left join store_order o on o.member_id = l.member_id and o.id = l.id where l.listing_id is distinct from o.listing_id

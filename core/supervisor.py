@@ -261,7 +261,7 @@ class Product:
         settings = self.settings
         command = [
             sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--host", settings.host, "--port", str(settings.port),
-            "--workers", str(settings.web_concurrency), "--blocking-threads", str(settings.threads), "--backlog", "1024",
+            "--workers", str(settings.web_concurrency), "--blocking-threads", str(settings.threads), "--runtime-mode", "st", "--backlog", "1024",
             "--no-ws", "--respawn-failed-workers", "--respawn-interval", "1", "--workers-kill-timeout", "8", "app:create_app",
         ]  # fmt: skip
         return Child("web", command, log=self._log("web"), env=self.environment, cwd=ROOT, show_errors=True)

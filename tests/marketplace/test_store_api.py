@@ -5,14 +5,17 @@ import hashlib
 import pytest
 
 from core.db import SYSTEM, transaction
+from core.ids import new_id
+from marketplace import orders, orders_api
 from marketplace.models import Download
-from tests.factories import make_member
+from marketplace.orders_api import OrderOut
+from tests.factories import AT, make_member
 from tests.marketplace.store import CRM_ONLY, FREE, PACK, buy, open_store, price_of, set_listing, subscribe
 from tests.sign_in import bearer
 
 KEYS = {
-    "slug", "name_zh", "name_en", "summary_zh", "summary_en", "kind", "category", "price_minor", "currency", "pricing", "period", "version",
-    "required_rank", "product_line", "required_features", "is_repeatable", "minutes_saved", "rating", "publisher", "compatible", "updated_at",
+    "slug", "name_zh", "name_en", "summary_zh", "summary_en", "kind", "category", "price_minor", "excludes_tax", "currency", "pricing", "period",
+    "version", "required_rank", "product_line", "required_features", "is_repeatable", "minutes_saved", "rating", "publisher", "compatible", "updated_at",
 }  # fmt: skip
 
 
@@ -148,3 +151,12 @@ def test_the_document_describes_them(client):
         p["name"] for p in listing["parameters"]
     }
     assert "application/zip" in paths["/api/v1/licenses/{license_id}/artifact"]["get"]["responses"]["200"]["content"]
+
+
+def test_the_answer_to_a_purchase_is_what_its_schema_makes(app):
+    placed = orders.Placed(new_id(), "x", "1.0.0", 2, 100, 190, 11, "CNY", 150, 40, 0, 7, AT, False, 10)
+    with app.test_request_context():
+        answer = orders_api._answer(placed)
+    assert answer.status_code == 201
+    assert answer.mimetype == "application/json"
+    assert answer.json == OrderOut().dump(placed)
