@@ -89,7 +89,7 @@ PAGES = [
     Page("subscriptions.show_change", "owner", "/subscriptions/{subscription}/editions"),
     Page("subscriptions.preview_change", "owner", "/subscriptions/{subscription}/preview?rank=3"),
     Page("subscriptions.preview_change", "owner", "/subscriptions/{subscription}/preview?seats=1&effective=now"),
-    Page("subscriptions.preview_change", "owner", "/subscriptions/{subscription}/preview?period=year&effective=now"),
+    Page("subscriptions.preview_change", "owner", "/subscriptions/{subscription}/preview?period=month&effective=term_end"),
     Page("subscriptions.confirm_cancellation", "owner", "/subscriptions/{subscription}/cancellation"),
     Page("contracts.new_contract", "csm", "/contracts/{member}/new"),
     Page("subscriptions.show_pause", "owner", "/subscriptions/{subscription}/pause"),

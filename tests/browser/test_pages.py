@@ -103,7 +103,10 @@ class Counter:
         seen: list[str] = []
 
         def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-            if "set_config" not in statement and not statement.lower().startswith("set local role"):
+            # What begins, names and ends a transaction or a part of it asks for nothing: begin and commit are not seen here either.
+            if "set_config" not in statement and not statement.lower().startswith(
+                ("set local role", "savepoint", "release savepoint", "rollback to savepoint")
+            ):
                 seen.append(statement)
 
         client = self.client(role)
