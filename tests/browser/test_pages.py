@@ -83,6 +83,9 @@ def counted(world: World, ids: dict[str, str], redis_server: str) -> Iterator[Fl
         db.engine.dispose()
 
 
+CONTROL = ("set local role", "savepoint", "release savepoint", "rollback to savepoint")
+
+
 class Counter:
     """Signed-in clients, and how many statements a page of theirs takes."""
 
