@@ -20,7 +20,7 @@ def show_api() -> str:
     part = part if part in groups else next(iter(groups), "")
     schemas: dict[str, Any] = spec.get("components", {}).get("schemas", {})
     used = _used(groups.get(part, []), schemas)
-    titles = {name: name.removesuffix("_api").replace("_", " ").capitalize() for name in groups}
+    titles = {tag["name"]: tag["description"] for tag in spec.get("tags", [])}  # of the blueprints, which are translated by their words
     return render_template("api_docs.html", groups=groups, titles=titles, part=part, schemas={name: of for name, of in schemas.items() if name in used})
 
 

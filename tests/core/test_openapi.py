@@ -47,3 +47,10 @@ def test_every_operation_says_how_it_fails(document: dict[str, Any]) -> None:
         for status, answer in one["responses"].items():
             assert int(status) < 400 or list(answer["content"]) == [PROBLEM_TYPE], (name, status)
             assert int(status) >= 400 or answer.get("content"), (name, status)
+
+
+def test_every_part_of_the_readable_page_has_a_title_in_chinese(client: FlaskClient, document: dict[str, Any]) -> None:
+    page = client.get("/api-docs?lang=zh").text
+    titles = re.findall(r">([^<]+)</a>", page.partition('class="tabs"')[2].partition("</nav>")[0])
+    assert len(titles) == len({tag for one in operations(document).values() for tag in one["tags"]})
+    assert [title for title in titles if not re.search(r"[\u4e00-\u9fff]", title)] == []
