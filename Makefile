@@ -40,7 +40,7 @@ demo: $(VENV)/.installed ## load a larger demo world (MEMBERS=… EVENTS=…)
 	@$(BIN)/python -m core.supervisor exec $(BIN)/flask --app app demo load $(if $(MEMBERS),--members $(MEMBERS)) $(if $(EVENTS),--events $(EVENTS))
 
 publish: $(VENV)/.installed ## check a bundle's folder and hand it in (DIR=folder; BACKOFFICE_URL, BACKOFFICE_API_KEY; ARGS=--dry-run)
-	@$(BIN)/python -m marketplace.publish_client $(if $(DIR),"$(DIR)",--help) $(ARGS)
+	@$(BIN)/python -m marketplace.publisher.publish_client $(if $(DIR),"$(DIR)",--help) $(ARGS)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=… to one" if sys.version_info < (3, 11) else 0)'

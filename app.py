@@ -1,4 +1,4 @@
-"""The application factory: it wires the rooms together and holds no rule."""
+"""The application factory: it wires the rooms together and holds no rule. Many pages are imported only to add their routes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,54 +8,26 @@ from flask import Flask
 from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFProtect
 
-from billing import (  # noqa: F401 (pages add their routes when imported)
-    adjustment_pages,
-    approval_pages,
-    auto_top_up_api,
-    auto_top_up_pages,
-    bank_pages,
-    card_pages,
-    card_refund_jobs,
-    deferred_pages,
-    disputes,
-    document_api,
-    document_finance_pages,
-    document_jobs,
-    finance_api,
-    finance_pages,
-    hold_api,
-    member_wallet_api,
-    member_wallet_pages,
-    own_refund_pages,
-    price_pages,
-    recognition_jobs,
-    refund_api,
-    refund_pages,
-    renewal_jobs,
-    renewal_pages,
-    statement_pages,
-    stripe_events,
-    subscription_api,
-    subscription_end_pages,
-    subscription_jobs,
-    tax_pages,
-    top_up_jobs,
-    top_up_offer_api,
-    top_up_offer_pages,
-    top_up_pages,
-    wallet_api,
-    wallet_jobs,
-)
-from billing import cli as billing_cli
 from billing import passage as billing_passage
-from billing.contract_pages import blp as contracts_api
-from billing.contract_pages import contract_pages
-from billing.document_pages import documents
-from billing.finance_blueprint import finance
-from billing.renewal_cli import renewals_cli
-from billing.subscription_pages import subscription_pages
-from billing.wallet_pages import wallet
-from billing.webhooks import webhooks
+from billing.approval import adjustment_pages, approval_pages
+from billing.document import document_api, document_finance_pages, document_jobs, tax_pages
+from billing.document.document_pages import documents
+from billing.finance import finance_api, finance_pages, statement_pages
+from billing.finance.finance_blueprint import finance
+from billing.ledger import cli as billing_cli
+from billing.payment import card_pages, stripe_events
+from billing.payment.webhooks import webhooks
+from billing.refund import card_refund_jobs, disputes, own_refund_pages, refund_api, refund_pages
+from billing.renewal import renewal_jobs, renewal_pages
+from billing.renewal.renewal_cli import renewals_cli
+from billing.revenue import deferred_pages, recognition_jobs
+from billing.subscription import price_pages, subscription_api, subscription_end_pages, subscription_jobs
+from billing.subscription.contract_pages import blp as contracts_api
+from billing.subscription.contract_pages import contract_pages
+from billing.subscription.subscription_pages import subscription_pages
+from billing.top_up import auto_top_up_api, auto_top_up_pages, bank_pages, top_up_jobs, top_up_offer_api, top_up_offer_pages, top_up_pages
+from billing.wallet import hold_api, member_wallet_api, member_wallet_pages, wallet_api, wallet_jobs
+from billing.wallet.wallet_pages import wallet
 from core import (
     access,
     api_docs,
@@ -81,42 +53,31 @@ from core.db import db
 from core.json_answers import Json
 from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.settings import Settings
-from marketplace import (
-    claims,
-    coupon_pages,
-    holders,
-    license_api,
-    license_jobs,
-    order_refund_pages,
-    orders_api,
-    partner_payables,
-    publisher_figures_pages,  # noqa: F401 (pages add their routes when imported)
-    reviews,
-    run_jobs,
-    runs,
-    service_api,
-    service_decisions,
-    store_api,
-    store_pages,
-)
-from marketplace.app_pages import apps
 from marketplace.checks import jobs as check_jobs
-from marketplace.claim_pages import claim_pages
-from marketplace.draft_pages import publishing_pages
-from marketplace.license_pages import licenses_pages
-from marketplace.partner_service_pages import partner_services
-from marketplace.payout_pages import earnings
-from marketplace.publisher_api import blp as publisher_api
-from marketplace.publisher_pages import publisher
-from marketplace.review_pages import review
-from marketplace.review_report_pages import review_reports_pages
-from marketplace.run_pages import run_pages
-from marketplace.service_pages import service_pages
-from marketplace.stewardship_pages import stewardship_pages
-from marketplace.store_cli import store_cli
-from marketplace.store_pages import store
+from marketplace.license import holders, license_api, license_jobs
+from marketplace.license.app_pages import apps
+from marketplace.license.license_pages import licenses_pages
+from marketplace.order import coupon_pages, order_refund_pages, orders_api
+from marketplace.partner import claims, partner_payables
+from marketplace.partner.claim_pages import claim_pages
+from marketplace.partner.payout_pages import earnings
+from marketplace.publisher import publisher_figures_pages
+from marketplace.publisher.draft_pages import publishing_pages
+from marketplace.publisher.publisher_api import blp as publisher_api
+from marketplace.publisher.publisher_pages import publisher
+from marketplace.release.review_pages import review
+from marketplace.release.stewardship_pages import stewardship_pages
+from marketplace.run import run_jobs, runs
+from marketplace.run.run_pages import run_pages
+from marketplace.service import service_api, service_decisions
+from marketplace.service.partner_service_pages import partner_services
+from marketplace.service.service_pages import service_pages
+from marketplace.store import reviews, store_api, store_pages
+from marketplace.store.review_report_pages import review_reports_pages
+from marketplace.store.store_cli import store_cli
+from marketplace.store.store_pages import store
 from membership import api as members_api
-from membership import authentication, clock_pages  # noqa: F401
+from membership import authentication, clock_pages
 from membership import cli as membership_cli
 from membership.account_pages import account, notice_pages
 from membership.home_pages import home

@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from benchmarks.figures import figure, tell
 from benchmarks.stage import fill, stage
-from billing import wallets
-from billing.accounts import Account
+from billing.ledger.accounts import Account
+from billing.wallet import wallets
 from core import clock
 from core.actor import Actor
 from core.db import SYSTEM, transaction

@@ -11,9 +11,9 @@ from sqlalchemy.dialects.postgresql import insert
 from benchmarks.stage import HERE
 from core.db import SYSTEM, transaction
 from core.ids import derived
-from marketplace import publishing
-from marketplace.listings import CATEGORIES
 from marketplace.models import Listing, ListingVersion, Publisher
+from marketplace.release import publishing
+from marketplace.store.listings import CATEGORIES
 
 WORDS = [line.split() for line in (HERE / "words.txt").read_text().splitlines()]
 ZH, EN = [zh for zh, _en in WORDS], [en for _zh, en in WORDS]

@@ -22,7 +22,7 @@ from sqlalchemy import text
 
 from benchmarks.figures import figure, tell
 from benchmarks.stage import HERE, Stage, stage
-from billing import renewals
+from billing.renewal import renewals
 from core.db import SYSTEM, db, transaction
 from core.embedded.postgres import dsn
 from core.settings import THRESHOLDS

@@ -9,8 +9,8 @@ import tempfile
 import time
 
 from benchmarks.figures import figure, tell
-from marketplace import bundles
 from marketplace.checks import pipeline
+from marketplace.release import bundles
 from marketplace.sandbox import box, command, host
 from marketplace.sandbox.inside import frames
 from marketplace.sandbox.limits import Limits

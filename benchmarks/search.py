@@ -21,8 +21,10 @@ from core import clock, migrations
 from core.db import SYSTEM, db, transaction
 from core.embedded.postgres import LOGIN_ROLE
 from core.ids import derived
-from marketplace import bundles, publishers, publishing, search
 from marketplace.models import ListingVersion
+from marketplace.publisher import publishers
+from marketplace.release import bundles, publishing
+from marketplace.store import search
 from membership import sessions
 from membership.authentication import TOKEN
 from membership.models import LegalEntity, User

@@ -103,9 +103,10 @@ def stage() -> Iterator[Stage]:
 
 def fill(app: Flask, members: int, each_minor: int) -> list[str]:
     """`members` members with a full wallet, `usage-pack` on sale; returns an API key of each."""
-    from billing import wallets
+    from billing.wallet import wallets
     from core.db import SYSTEM, transaction
-    from marketplace import bundles, publishers, publishing
+    from marketplace.publisher import publishers
+    from marketplace.release import bundles, publishing
     from membership import api_keys
     from membership.models import LegalEntity, Member
 

@@ -2,7 +2,11 @@
 
 from datetime import datetime
 
-from billing import document_jobs, recognition, recognition_jobs, renewal_jobs, subscription_jobs, wallet_jobs
+from billing.document import document_jobs
+from billing.renewal import renewal_jobs
+from billing.revenue import recognition, recognition_jobs
+from billing.subscription import subscription_jobs
+from billing.wallet import wallet_jobs
 from core.passage import Step
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db import Base
-from marketplace.coupon_models import Coupon
+from marketplace.order.coupon_models import Coupon
 
 
 class Publisher(Base):

@@ -61,7 +61,7 @@ def create(
     csm_id: uuid.UUID | None = None,
     member_id: uuid.UUID | None = None,
 ) -> Member:
-    """Make a member without a book or wallet: the caller opens them with `billing.wallets.open_book`. Raises Invalid, NumberTaken."""
+    """Make a member without a book or wallet: the caller opens them with `billing.wallet.wallets.open_book`. Raises Invalid, NumberTaken."""
     if not name.strip():
         raise Invalid(_("Enter a name."), field="name")
     for field, value, allowed in (("size", size, SIZES), ("sales_cycle", sales_cycle, SALES_CYCLES), ("channel", channel, CHANNELS)):

@@ -3,25 +3,25 @@
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
-import billing.document_models
-import billing.hold_models
+import billing.document.document_models
 import billing.models
-import billing.recognition_models
-import billing.refund_models
-import billing.renewal_models
-import billing.top_up_models  # noqa: F401 (all models are imported so that `alembic check` sees every table)
+import billing.refund.refund_models
+import billing.renewal.renewal_models
+import billing.revenue.recognition_models
+import billing.top_up.top_up_models
+import billing.wallet.hold_models  # noqa: F401 (all models are imported so that `alembic check` sees every table)
 import core.audit
 import core.clock_moves
 import core.outbox  # noqa: F401
-import marketplace.bundle_models
-import marketplace.coupon_models
-import marketplace.install_models
-import marketplace.lifecycle_models
+import marketplace.license.install_models
 import marketplace.models
-import marketplace.partner_models
-import marketplace.run_models
-import marketplace.search_index
-import marketplace.service_models  # noqa: F401
+import marketplace.order.bundle_models
+import marketplace.order.coupon_models
+import marketplace.partner.partner_models
+import marketplace.release.lifecycle_models
+import marketplace.run.run_models
+import marketplace.service.service_models
+import marketplace.store.search_index  # noqa: F401
 import membership.models
 import membership.motions  # noqa: F401
 import operations.models  # noqa: F401

@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from marshmallow import Schema, ValidationError, fields, validate
 from sqlalchemy import select
 
-from billing import wallets
+from billing.wallet import wallets
 from core.access import requires
 from core.actor import actor
 from core.charts import Chart, Spark, bar_chart, sparkline
@@ -19,8 +19,9 @@ from core.db import db, transaction
 from core.errors import AppError, NotFound
 from core.formats import local, number
 from core.ids import new_id
-from marketplace import licenses, pricing
+from marketplace.license import licenses
 from marketplace.models import Listing
+from marketplace.order import pricing
 from membership import members
 from membership.models import Edition, Subscription, User
 from operations import activity, directory, offers, repetition, timeline, words, worklist

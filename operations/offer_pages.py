@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from marshmallow import Schema, ValidationError, fields, validate
 from sqlalchemy import case, func, select
 
-from billing import wallets
+from billing.wallet import wallets
 from core.access import MEMBERS, requires
 from core.actor import actor
 from core.clock import now
@@ -19,8 +19,9 @@ from core.db import db, transaction
 from core.errors import AppError
 from core.navigation import url_if
 from core.paging import Page, keyset
-from marketplace import listings, previews, pricing, store_pages
 from marketplace.models import Listing, Publisher
+from marketplace.order import previews, pricing
+from marketplace.store import listings, store_pages
 from membership import entitlements
 from membership.models import Member
 from operations import offers, words

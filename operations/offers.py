@@ -18,8 +18,8 @@ from core.actor import Actor
 from core.db import db
 from core.errors import Conflict, IdReused, Invalid, NotFound
 from core.ids import derived, request_hash
-from marketplace import orders, pricing
 from marketplace.models import License, Listing, Order
+from marketplace.order import orders, pricing
 from membership import members, notices
 from membership.models import User
 from operations import words

@@ -14,8 +14,8 @@ from core.db import db, transaction
 from core.openapi import Blueprint
 from core.paging import Page, keyset
 from core.schemas import PageQuery, fails, page_of
-from marketplace import pricing
 from marketplace.models import Listing
+from marketplace.order import pricing
 from membership import members
 from operations import offers
 from operations.models import Offer

@@ -3,8 +3,8 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from billing import wallets
-from billing.top_up_models import TopUpOffer, TopUpTier
+from billing.top_up.top_up_models import TopUpOffer, TopUpTier
+from billing.wallet import wallets
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
 from membership.models import LegalEntity, Member, User

@@ -8,14 +8,16 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
-from billing import document_contents, document_jobs, holds, wallets
+from billing.document import document_contents, document_jobs
 from billing.models import PaymentMethod, TopUp
+from billing.wallet import holds, wallets
 from core.actor import Actor
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import derived, new_id, request_hash
-from marketplace import claims, orders
-from marketplace.run_models import Run, RunFile
+from marketplace.order import orders
+from marketplace.partner import claims
+from marketplace.run.run_models import Run, RunFile
 from membership import notices, sessions
 from membership.models import Edition, Member, ProductLine, Subscription, UserSession
 from operations.models import Offer

@@ -13,17 +13,23 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, text
 
-from billing import adjustments, bank_transfers, card_refund_jobs, holds, top_ups
+from billing.approval import adjustments
 from billing.models import BankAccount
+from billing.refund import card_refund_jobs
+from billing.top_up import bank_transfers, top_ups
+from billing.wallet import holds
 from core import access
 from core.actor import Actor
 from core.audit import AuditEntry
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import new_id
-from marketplace import claims, coupons, orders, partner_payables, payouts, review_reports, reviews, services
 from marketplace.models import Listing, ListingVersion, Publisher
+from marketplace.order import coupons, orders
+from marketplace.partner import claims, partner_payables, payouts
 from marketplace.sandbox import box
+from marketplace.service import services
+from marketplace.store import review_reports, reviews
 from membership import taxes
 from membership.models import ApiKey, Member
 from operations import offers
@@ -31,9 +37,9 @@ from operations.models import Offer
 from tests.billing.stories import top_up
 from tests.billing.subscription_world import put_in, reprice, sell, subscribe
 from tests.factories import ENTITY, make_entity, make_member, make_top_up_offer, make_user
+from tests.marketplace.release.test_publishing import submit
 from tests.marketplace.services_world import accept, deliver, dispute, offer_service, order_service
-from tests.marketplace.store import FREE, PACK, acting_for, buy, open_store
-from tests.marketplace.test_publishing import submit
+from tests.marketplace.store_world import FREE, PACK, acting_for, buy, open_store
 from tests.sign_in import bearer, signed_in
 
 Ids = dict[str, str]

@@ -239,8 +239,8 @@ def test_a_charge_for_another_members_wallet_is_refused(app: Flask, two: tuple[M
 
 @pytest.fixture
 def make_charge() -> Callable[[Member], object]:
-    from billing.accounts import Account
-    from billing.wallets import ChargeRequest, Target, charge
+    from billing.ledger.accounts import Account
+    from billing.wallet.wallets import ChargeRequest, Target, charge
     from core.ids import new_id, request_hash
 
     def charge_it(member: Member) -> object:

@@ -11,10 +11,10 @@ from core import audit, jobs
 from core.clock import now
 from core.db import SYSTEM, db, transaction
 from core.settings import Settings
-from marketplace import approvals, lifecycle
 from marketplace.checks import pipeline, records
-from marketplace.lifecycle_models import VersionCheck, VersionTransition
 from marketplace.models import Artifact, Listing, ListingVersion
+from marketplace.release import approvals, lifecycle
+from marketplace.release.lifecycle_models import VersionCheck, VersionTransition
 from marketplace.sandbox import box
 from marketplace.sandbox.limits import Limits
 

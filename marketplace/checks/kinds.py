@@ -6,10 +6,10 @@ JSON kinds are read here, where parsing runs nothing. Robot tasks, templates and
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from marketplace import mapping
 from marketplace.checks import manifest as manifests
 from marketplace.checks import schemas
 from marketplace.checks.findings import Finding, refuse
+from marketplace.sandbox import mapping
 
 INSPECTED = {"robot_task": "robot_policy", "document_template": "document_policy", "text_template": "text_policy", "spreadsheet_template": "spreadsheet_policy"}
 SYNTAX = {  # what a parser says; all else is policy

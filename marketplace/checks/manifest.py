@@ -8,10 +8,10 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 
 from core.schemas import unstorable
-from marketplace import bundles
 from marketplace.checks import schemas
 from marketplace.checks.findings import Finding, Refused, refuse
-from marketplace.listings import RESOURCES, VERBS
+from marketplace.release import bundles
+from marketplace.store.listings import RESOURCES, VERBS
 
 LARGEST, DEEPEST = 256 << 10, 32
 MOST_REPEATS, LONGEST_VALUE = 2, 1_000

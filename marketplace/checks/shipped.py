@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from marketplace import bundles
 from marketplace.checks import pipeline, signing
+from marketplace.release import bundles
 from marketplace.sandbox.limits import Limits
 
 

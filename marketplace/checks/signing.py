@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from marketplace import bundles
+from marketplace.release import bundles
 
 SHIPPED = bundles.SHOWCASE / "keys.json"
 FOLDER = "artifact-keys"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from flask_babel import gettext as _
 
 from marketplace.checks import pipeline
-from marketplace.lifecycle_models import VersionCheck
+from marketplace.release.lifecycle_models import VersionCheck
 
 
 def _l(text: str) -> str:

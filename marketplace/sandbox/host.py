@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 ROOM = HERE.parent
 CODE = {  # what runs inside, and nothing else of ours
     "marketplace/__init__.py": ROOM / "__init__.py",
-    "marketplace/mapping.py": ROOM / "mapping.py",
+    "marketplace/sandbox/mapping.py": HERE / "mapping.py",
     "marketplace/sandbox/__init__.py": HERE / "__init__.py",
     "marketplace/sandbox/inside": HERE / "inside",
 }

@@ -1,5 +1,5 @@
 -- The only functions that write the ledger. They belong to the role `ledger` and run with its rights; callers have none on the tables.
--- Account codes: the order of the chart in billing/accounts.py.
+-- Account codes: the order of the chart in billing/ledger/accounts.py.
 insert into account_kind (code, name, category, is_own_part) values
   (10, 'stripe_clearing', 'asset', false), (11, 'bank', 'asset', false), (12, 'member_receivable', 'asset', false),
   (13, 'dispute_receivable', 'asset', false), (14, 'partner_receivable', 'asset', false),

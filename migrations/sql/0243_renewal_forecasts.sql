@@ -51,7 +51,7 @@ revoke execute on function forecast_renewals(subscription[]), unannounced_increa
 grant execute on function forecast_renewals(subscription[]) to app_member, app_staff, app_system;
 grant execute on function unannounced_increases(subscription[], timestamptz, bigint) to app_staff, app_system;
 
-grant delete on edition_price to app_staff;  -- one that is not in force and not announced may be taken back; billing/price_changes.py refuses the others
+grant delete on edition_price to app_staff;  -- one that is not in force and not announced may be taken back; billing/subscription/price_changes.py refuses the others
 create index subscription_parked_idx on subscription (parked_at) where parked_at is not null;
 create index subscription_past_due_idx on subscription (member_id) where state = 'past_due';
 create index subscription_lapsed_idx on subscription (ended_at) where state = 'ended' and not cancel_at_term_end;  -- ended for want of money: whom to win back

@@ -11,7 +11,7 @@ from flask.cli import with_appcontext
 from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from billing import verify
+from billing.ledger import verify
 from core import clock, clock_cli, migrations
 from core.actor import ROLES
 from core.db import SYSTEM, transaction

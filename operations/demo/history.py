@@ -9,14 +9,17 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from billing import document_jobs, renewals, subscription_charges, subscription_ends, subscription_previews
+from billing.document import document_jobs
 from billing.models import Wallet
+from billing.renewal import renewals
+from billing.subscription import subscription_charges, subscription_ends, subscription_previews
 from core.actor import SYSTEM, Actor
 from core.db import act_as, transaction
 from core.errors import AppError
 from core.ids import derived
-from marketplace import license_renewals, orders
+from marketplace.license import license_renewals
 from marketplace.models import Listing
+from marketplace.order import orders
 from membership import catalogue, subscriptions
 from operations import offers
 from operations.demo.behaviour import Habit

@@ -14,13 +14,14 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from billing import renewals, subscription_charges, subscription_ends, subscription_previews
+from billing.renewal import renewals
+from billing.subscription import subscription_charges, subscription_ends, subscription_previews
 from core import passage
 from core.actor import SYSTEM, Actor
 from core.db import transaction
 from core.errors import AppError
 from core.ids import derived
-from marketplace import orders
+from marketplace.order import orders
 from membership import subscriptions
 from operations.demo.money import Arrival, arrive
 

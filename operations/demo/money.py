@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from billing import top_up_offers, wallets
-from billing.accounts import Account
+from billing.ledger.accounts import Account
 from billing.models import TopUp
+from billing.top_up import top_up_offers
+from billing.wallet import wallets
 from core.ids import derived, request_hash
 from operations.demo.cast import CURRENCY, ENTITY
 

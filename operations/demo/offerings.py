@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from billing.top_up_models import TopUpOffer, TopUpTier
+from billing.top_up.top_up_models import TopUpOffer, TopUpTier
 from core.ids import derived
 from membership.models import Edition, EditionPrice, ProductLine
 

@@ -6,7 +6,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 from stdnum.cn import uscc
 
-from billing.document_models import BillingDetails
+from billing.document.document_models import BillingDetails
 from membership.models import User
 from operations.demo.cast import Cast
 

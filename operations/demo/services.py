@@ -6,15 +6,16 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from billing import document_jobs
+from billing.document import document_jobs
 from core.actor import SYSTEM, Actor
 from core.db import transaction
 from core.errors import AppError
 from core.ids import derived
-from marketplace import claims, partner_payables, payouts, service_decisions, service_offerings, services
 from marketplace.models import Listing, Publisher
-from marketplace.service_models import ServiceMilestone
-from marketplace.service_offerings import Offering, Step
+from marketplace.partner import claims, partner_payables, payouts
+from marketplace.service import service_decisions, service_offerings, services
+from marketplace.service.service_models import ServiceMilestone
+from marketplace.service.service_offerings import Offering, Step
 from membership.models import User
 from operations.demo.cast import CURRENCY, Cast
 

@@ -9,8 +9,8 @@ from core.actor import SYSTEM, Actor
 from core.db import transaction
 from core.errors import AppError
 from core.ids import derived
-from marketplace import reviews
 from marketplace.models import License, Listing
+from marketplace.store import reviews
 from operations import offers
 from operations.demo.cast import Cast
 

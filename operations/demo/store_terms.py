@@ -7,10 +7,13 @@ from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from core.db import SYSTEM, db, transaction
 from core.ids import derived
-from marketplace import coupons, downloads, installs, listing_bundles, publishers, publishing
-from marketplace.lifecycle import Quarantined
+from marketplace.license import downloads, installs
 from marketplace.models import License, Listing, Publisher
-from marketplace.pricing import EditionTooLow
+from marketplace.order import coupons, listing_bundles
+from marketplace.order.pricing import EditionTooLow
+from marketplace.publisher import publishers
+from marketplace.release import publishing
+from marketplace.release.lifecycle import Quarantined
 
 COUPON = "WELCOME15"
 BUNDLE = ("sales-starter", "销售起步套装", "Sales starter bundle", 399_00, ("merge-duplicate-contacts", "quote-document", "sales-funnel-sheet"))

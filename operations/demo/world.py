@@ -7,10 +7,10 @@ from typing import Protocol
 from flask import current_app
 from sqlalchemy import text
 
-from billing import recognition_jobs
+from billing.revenue import recognition_jobs
 from core import clock, migrations
 from core.db import SYSTEM, transaction
-from marketplace import bundles, publishing
+from marketplace.release import bundles, publishing
 from operations import jobs, rollups
 from operations.demo import cast, events, history, offerings, papers, services, social, store_terms
 

@@ -4,10 +4,10 @@ import uuid
 
 from sqlalchemy import Engine, text
 
-from billing import verify
-from billing.accounts import Account
+from billing.ledger import verify
+from billing.ledger.accounts import Account
 from billing.models import TopUp
-from billing.wallets import Credit
+from billing.wallet.wallets import Credit
 from core.db import SYSTEM, transaction
 
 _BALANCES = text(

@@ -15,8 +15,9 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from billing import payment_methods, stripe_gateway, top_up_jobs, top_ups
 from billing.models import PaymentMethod, TopUp
+from billing.payment import payment_methods, stripe_gateway
+from billing.top_up import top_up_jobs, top_ups
 from core.db import SYSTEM, transaction
 from core.embedded.stripe import Stripe
 from core.ids import new_id

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 
-from billing.accounts import Account as A
+from billing.ledger.accounts import Account as A
 from core.money import round_half_up
 
 OWN_PARTS = {A.DEFERRED_REVENUE, A.SUBSCRIPTION_REVENUE, A.STORE_REVENUE, A.SERVICE_REVENUE, A.COMMISSION_REVENUE}

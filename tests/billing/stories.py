@@ -5,8 +5,9 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from billing import refunds, wallets
-from billing.accounts import Account as A
+from billing.ledger.accounts import Account as A
+from billing.refund import refunds
+from billing.wallet import wallets
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
 from core.money import basis_points, tax_included

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Flask
 
-from billing.refund_models import CardRefund
+from billing.refund.refund_models import CardRefund
 from core.ids import new_id
 from tests.billing.conftest import signed
 

@@ -4,10 +4,12 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from billing import renewals, subscription_charges, wallets
-from billing.renewal_models import PriceNotice
-from billing.renewals import RunResult
-from billing.subscription_charges import ChangeTo, Start
+from billing.renewal import renewals
+from billing.renewal.renewal_models import PriceNotice
+from billing.renewal.renewals import RunResult
+from billing.subscription import subscription_charges
+from billing.subscription.subscription_charges import ChangeTo, Start
+from billing.wallet import wallets
 from core.actor import SYSTEM, Actor
 from core.db import db, transaction
 from core.ids import new_id, request_hash

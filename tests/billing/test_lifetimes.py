@@ -8,8 +8,11 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, text
 
-from billing import card_refunds, corrections, holds, top_ups, wallets
-from billing.accounts import Account as A
+from billing.approval import corrections
+from billing.ledger.accounts import Account as A
+from billing.refund import card_refunds
+from billing.top_up import top_ups
+from billing.wallet import holds, wallets
 from core.db import SYSTEM, db, transaction
 from core.ids import new_id, request_hash
 from membership.models import Member

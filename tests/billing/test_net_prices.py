@@ -13,11 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from billing import document_jobs, renewal_jobs, subscription_charges, subscription_overview, subscription_previews
-from billing.accounts import Account
-from billing.document_contents import Buyer, Seller, invoice
-from billing.price_changes import Change, effect, schedule
-from billing.subscription_charges import ChangeTo, PriceChanged, Start
+from billing.document import document_jobs
+from billing.document.document_contents import Buyer, Seller, invoice
+from billing.ledger.accounts import Account
+from billing.renewal import renewal_jobs
+from billing.subscription import subscription_charges, subscription_overview, subscription_previews
+from billing.subscription.price_changes import Change, effect, schedule
+from billing.subscription.subscription_charges import ChangeTo, PriceChanged, Start
 from core.audit import AuditEntry
 from core.db import SYSTEM, transaction
 from core.ids import new_id
@@ -26,8 +28,8 @@ from membership import catalogue, subscriptions, taxes
 from membership.models import EditionPrice, Member, Subscription
 from tests.billing import subscription_world as world
 from tests.billing.books import accounts, assert_books_hold
-from tests.billing.test_document_contents import entry
-from tests.billing.test_documents import documents
+from tests.billing.document.test_document_contents import entry
+from tests.billing.document.test_documents import documents
 from tests.factories import AT, ENTITY, make_user
 from tests.sign_in import signed_in
 

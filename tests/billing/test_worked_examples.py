@@ -8,8 +8,8 @@ import pytest
 from flask import Flask
 from sqlalchemy.exc import DBAPIError
 
-from billing import holds, wallets
-from billing.accounts import Account as A
+from billing.ledger.accounts import Account as A
+from billing.wallet import holds, wallets
 from core.db import SYSTEM, db, transaction
 from core.ids import new_id, request_hash
 from core.money import split, tax_included

@@ -177,7 +177,7 @@ def test_pages_of_a_member_with_nothing(world: World, chromium: Browser, n: int)
 @pytest.mark.parametrize("role", STAFF_PATHS)
 def test_staff_pages_of_an_empty_vendor(_app: Flask, empty: None, chromium: Browser, role: str) -> None:  # noqa: PT019 (no context of the test's own)
     """Nothing but one legal entity and the person who looks."""
-    from marketplace import publishers
+    from marketplace.publisher import publishers
     from tests.factories import AT, make_entity
     from tests.sign_in import client_as
 

@@ -15,7 +15,8 @@ from flask import Flask
 from hypothesis import HealthCheck, given, seed, settings
 from sqlalchemy import select
 
-from billing import payment_methods, stripe_gateway, top_up_jobs
+from billing.payment import payment_methods, stripe_gateway
+from billing.top_up import top_up_jobs
 from core.actor import MEMBER_ROLES
 from core.clock import now
 from core.db import SYSTEM, transaction
@@ -24,7 +25,7 @@ from membership import api_keys
 from membership.models import ApiKey, Member, Subscription
 from tests.factories import make_member
 from tests.foreign import FOREIGN
-from tests.marketplace.store import ONE_TIME, buy, open_store, subscribe
+from tests.marketplace.store_world import ONE_TIME, buy, open_store, subscribe
 from tests.sign_in import bearer
 from tests.test_audit import an_offer
 

@@ -5,11 +5,12 @@ from datetime import datetime
 
 from core.db import SYSTEM, transaction
 from core.ids import new_id
-from marketplace import publishers, service_offerings, services
-from marketplace.service_offerings import Offering, Step
+from marketplace.publisher import publishers
+from marketplace.service import service_offerings, services
+from marketplace.service.service_offerings import Offering, Step
 from membership.models import Member
 from tests.factories import ENTITY, make_entity
-from tests.marketplace.store import acting_for
+from tests.marketplace.store_world import acting_for
 
 SLUG = "crm-rollout"
 PRICE = 1_060_00  # 60 of it tax, 300 commission

@@ -12,23 +12,25 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing import document_jobs
-from billing.accounts import Account
+from billing.document import document_jobs
+from billing.ledger.accounts import Account
 from core.actor import Actor
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import new_id
 from core.money import gross_of
-from marketplace import bundles, coupons, license_renewals, order_refunds, orders, pricing, publishing
+from marketplace.license import license_renewals
 from marketplace.models import License, Listing, Order
-from marketplace.pricing import Offered, PriceChanged
+from marketplace.order import coupons, order_refunds, orders, pricing
+from marketplace.order.pricing import Offered, PriceChanged
+from marketplace.release import bundles, publishing
 from membership import taxes
 from operations import offers
 from tests.billing.books import accounts, assert_books_hold
-from tests.billing.test_documents import documents
+from tests.billing.document.test_documents import documents
 from tests.factories import AT, ENTITY, make_member, make_user
-from tests.marketplace.store import PACK, acting_for, open_store, set_listing
-from tests.marketplace.test_orders import at_once, buy
+from tests.marketplace.order.test_orders import at_once, buy
+from tests.marketplace.store_world import PACK, acting_for, open_store, set_listing
 from tests.sign_in import bearer, client_as
 
 MIDNIGHT = datetime(2026, 6, 30, 16, 0, tzinfo=UTC)  # 1 July begins in Shanghai

@@ -6,18 +6,19 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from flask import Flask
 
-from billing import document_jobs, subscription_previews
+from billing.document import document_jobs
+from billing.subscription import subscription_previews
 from core.db import SYSTEM, transaction
 from core.ids import new_id
 from core.money import tax_included
-from marketplace import orders, pricing
+from marketplace.order import orders, pricing
 from membership import subscriptions, taxes
 from tests.billing import subscription_world as world
 from tests.billing.books import accounts, assert_books_hold
-from tests.billing.test_documents import documents
+from tests.billing.document.test_documents import documents
 from tests.factories import AT, ENTITY, make_member
-from tests.marketplace.store import acting_for, open_store, set_listing
-from tests.marketplace.test_store_pages import PAID
+from tests.marketplace.store.test_store_pages import PAID
+from tests.marketplace.store_world import acting_for, open_store, set_listing
 
 MIDNIGHT = datetime(2026, 6, 30, 16, 0, tzinfo=UTC)  # 1 July begins in Shanghai
 TICK = timedelta(microseconds=1)
@@ -34,7 +35,7 @@ def _nine_percent_from_july(app: Flask) -> Iterator[None]:
 
 
 def test_a_purchase_is_taxed_at_the_rate_of_its_instant(app: Flask) -> None:
-    from billing.accounts import Account
+    from billing.ledger.accounts import Account
 
     open_store(PAID)
     set_listing(PAID, required_rank=0, product_line=None, price_minor=109_00, is_repeatable=True)

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, text
 
-from billing import verify
+from billing.ledger import verify
 from core import clock
 from operations.demo import world
 

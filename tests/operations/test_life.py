@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, text
 
-from billing import verify
+from billing.ledger import verify
 from core import clock, clock_moves
 from core.db import SYSTEM, transaction
 from operations.demo import history, life, world

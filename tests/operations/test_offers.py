@@ -8,14 +8,14 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, select, text
 
-from billing import wallets
+from billing.wallet import wallets
 from core.actor import Actor
 from core.audit import AuditEntry
 from core.db import SYSTEM, db, transaction
 from core.errors import IdReused, Invalid
 from core.ids import new_id
-from marketplace import pricing
 from marketplace.models import Listing, Order
+from marketplace.order import pricing
 from membership.models import Member, Notice
 from operations import offers
 from operations.models import Offer, Routine

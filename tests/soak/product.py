@@ -18,7 +18,7 @@ import psutil
 import psycopg
 from sqlalchemy import create_engine
 
-from billing import verify
+from billing.ledger import verify
 from core import clock, migrations
 from core.db import SYSTEM, db, transaction
 from core.embedded.postgres import Postgres, dsn

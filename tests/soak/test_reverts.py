@@ -8,9 +8,10 @@ from random import Random
 import pytest
 from flask import Flask
 
-from billing import refunds, wallets
-from billing.accounts import Account as A
-from billing.refunds import RefundTooLarge
+from billing.ledger.accounts import Account as A
+from billing.refund import refunds
+from billing.refund.refunds import RefundTooLarge
+from billing.wallet import wallets
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
 from tests.billing.books import accounts, assert_books_hold

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from marketplace import mapping
+from marketplace.sandbox import mapping
 from marketplace.sandbox.inside.results import write_json
 
 

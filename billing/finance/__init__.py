@@ -1,0 +1,1 @@
+"""The finance console: prepaid balances, the journal, statements and exports."""

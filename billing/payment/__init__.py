@@ -1,0 +1,1 @@
+"""Stripe: its gateway, its signed events, and saved cards."""

@@ -1,0 +1,1 @@
+"""Revenue: deferred, earned day by day, and shared with partners."""

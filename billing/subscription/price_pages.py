@@ -1,0 +1,145 @@
+"""Finance's page of subscription prices: what is in force, what is scheduled, and scheduling a change after seeing what it does."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from flask import current_app, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+from billing.finance.finance_blueprint import finance
+from billing.ledger import ledger_queries
+from billing.subscription import price_changes
+from billing.subscription.price_changes import Change
+from billing.wallet.wallet_schemas import errors_of
+from core.access import requires
+from core.actor import actor
+from core.clock import now
+from core.db import transaction
+from core.errors import AppError
+from membership import catalogue, taxes
+
+PERIODS = ("month", "quarter", "year", "once", "maintenance")
+PERIOD_NAMES = {
+    "month": _l("Monthly"), "quarter": _l("Quarterly"), "year": _l("Yearly"), "once": _l("Licence, once"), "maintenance": _l("Maintenance, a year"),
+}  # fmt: skip
+_MONEY = validate.Regexp(r"^[0-9][0-9,]{0,11}(\.[0-9]{1,2})?$", error=_l("Write an amount like 1200.00."))
+
+
+class PriceForm(Schema):
+    """A price from a day on; amounts in major units, as people write them."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    edition = fields.String(required=True, validate=validate.Regexp(r"^[^/]{1,40}/[0-9]{1,2}$", error=_l("Choose an edition.")))
+    period = fields.String(required=True, validate=validate.OneOf(PERIODS))
+    currency = fields.String(load_default="")
+    base = fields.String(required=True, validate=_MONEY)
+    seat = fields.String(required=True, validate=_MONEY)
+    valid_from = fields.String(required=True, validate=validate.Regexp(r"^\d{4}-\d{2}-\d{2}$", error=_l("Write the day as 2026-06-30.")))
+
+
+class WithdrawalForm(Schema):
+    """Which scheduled price is taken back."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    edition = fields.String(required=True, validate=validate.Regexp(r"^[^/]{1,40}/[0-9]{1,2}$", error=_l("Choose an edition.")))
+    period = fields.String(required=True, validate=validate.OneOf(PERIODS))
+    currency = fields.String(required=True)
+    valid_from = fields.AwareDateTime(required=True)
+
+
+def _change(form: dict[str, Any]) -> Change:
+    entity = ledger_queries.entity_for(form["currency"] or None)
+    line, rank = form["edition"].rsplit("/", 1)
+    day = ledger_queries.parse_instant(form["valid_from"], entity, end=False, field="valid_from")
+    base, seat = (int(Decimal(form[name].replace(",", "")).scaleb(2)) for name in ("base", "seat"))
+    return Change(line, int(rank), entity.currency, form["period"], day, base, seat, taxes.prices_exclude_tax(entity.currency, day))
+
+
+@finance.get("/prices")
+@requires("finance")
+def list_prices() -> ResponseReturnValue:
+    """Prices in force, and those to come."""
+    return _list()
+
+
+def _list(errors: dict[str, Any] | None = None, status: int = 200) -> ResponseReturnValue:
+    at = now()
+    with transaction(actor()):
+        in_force, scheduled = price_changes.listed(at)
+        return render_template(
+            "finance/prices.html", at=at, in_force=in_force, scheduled=scheduled, periods=PERIOD_NAMES, editions=catalogue.all_editions(), errors=errors,
+            lines={line.code: line for line in catalogue.product_lines()}, days=current_app.extensions["settings"].price_change_notice_days,
+        ), status  # fmt: skip
+
+
+@finance.get("/prices/new")
+@requires("finance")
+def new_price() -> ResponseReturnValue:
+    """Choose an edition, a day and a price; with them all, see what it would do."""
+    if "valid_from" not in request.args:
+        return _form(request.args.to_dict())
+    try:
+        form = PriceForm().load(request.args.to_dict())
+        with transaction(actor()):
+            change = _change(form)
+            price_changes.check(change, at=now())
+            effect = price_changes.effect(change)
+    except ValidationError as error:
+        return _form(request.args.to_dict(), errors=errors_of(error), status=422)
+    except AppError as error:
+        return _form(request.args.to_dict(), errors=error.fields or {"edition": error.detail}, status=error.status)
+    return _form(form, change=change, effect=effect)
+
+
+@finance.post("/prices")
+@requires("finance")
+def create_price() -> ResponseReturnValue:
+    """Schedule it."""
+    try:
+        form = PriceForm().load(request.form.to_dict())
+        with transaction(actor()):
+            price_changes.schedule(_change(form), at=now())
+    except ValidationError as error:
+        return _form(request.form.to_dict(), errors=errors_of(error), status=422)
+    except AppError as error:
+        return _form(request.form.to_dict(), errors=error.fields or {"edition": error.detail}, status=error.status)
+    flash(_("The price is scheduled. Members are told before their renewal."), "success")
+    return redirect(url_for("finance.list_prices"), 303)
+
+
+@finance.post("/prices/withdrawal")
+@requires("finance")
+def withdraw_price() -> ResponseReturnValue:
+    """Take a scheduled price back, while nobody knows of it."""
+    try:
+        form = WithdrawalForm().load(request.form.to_dict())
+        line, rank = form["edition"].rsplit("/", 1)
+        valid_from: datetime = form["valid_from"]
+        with transaction(actor()):
+            price_changes.withdraw(line, int(rank), form["currency"], form["period"], valid_from, at=now())
+    except ValidationError as error:
+        return _list(dict(errors_of(error)), 422)
+    except AppError as error:
+        return _list({"valid_from": error.detail}, error.status)
+    flash(_("The price is taken back."), "success")
+    return redirect(url_for("finance.list_prices"), 303)
+
+
+def _form(form: dict[str, Any], *, change: Change | None = None, effect: Any = None, errors: Any = None, status: int = 200) -> ResponseReturnValue:
+    with transaction(actor()):
+        names = {line.code: line for line in catalogue.product_lines()}
+        entities = ledger_queries.entities()
+        page = render_template(
+            "finance/price_new.html", form=form, change=change, effect=effect, errors=errors, periods=PERIOD_NAMES, entities=entities, lines=names,
+            editions=catalogue.all_editions(), days=current_app.extensions["settings"].price_change_notice_days, at=now(),
+            entity=next((one for one in entities if change and one.currency == change.currency), entities[0] if entities else None),
+        )  # fmt: skip
+    return page, status

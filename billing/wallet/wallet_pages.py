@@ -1,0 +1,66 @@
+"""The wallet: what there is, what it may be spent on and until when, what tops it up, and every entry."""
+
+import uuid
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+
+from billing.payment import payment_methods
+from billing.top_up import top_up_offers
+from billing.wallet import holds, wallet_entries, wallet_overview, wallets
+from core.access import MEMBERS, requires
+from core.actor import actor
+from core.clock import now
+from core.db import transaction
+from core.errors import Conflict, Forbidden
+from core.ids import derived
+from membership.models import Member
+
+wallet = Blueprint("wallet", __name__)
+MAY_PAY = ("owner", "buyer")
+
+
+@wallet.get("/wallet")
+@requires(*MEMBERS)
+def show_wallet() -> ResponseReturnValue:
+    """Balances apart, what ends when and is used in which order, what is held, money on its way, and the entries."""
+    acting, at = actor(), now()
+    with transaction(acting) as session:
+        member = session.get_one(Member, acting.member)
+        grants = wallet_overview.grants(member.id, member.currency, at=at)
+        balance = wallets.balance(member.id, member.currency, at=at)
+        page = wallet_entries.list_entries(member.id, member.currency, request.args.get("after"))
+        return render_template(
+            "account/wallet.html",
+            at=at,
+            currency=member.currency,
+            balance=balance,
+            grants=grants,
+            order_words=wallet_overview.order_in_words(),
+            holds=holds.open_holds(member.id, at=at) if balance.held_minor else [],
+            standing=wallet_overview.standing(member.id),
+            pending=wallet_entries.pending_top_ups(member.id),
+            entries=page,
+            receipts=wallet_entries.receipts_among(member.id, page.items),
+            kinds=wallet_entries.KINDS,
+            tiers=top_up_offers.in_force(member.currency, at=at, member_id=member.id),
+            card=next(iter(payment_methods.list_cards(member.id)), None),
+            may_pay=acting.role in MAY_PAY,
+        )
+
+
+@wallet.post("/wallet/holds/<uuid:hold_id>/release")
+@requires(*MAY_PAY)
+def release_hold(hold_id: uuid.UUID) -> ResponseReturnValue:
+    """Give back what a hold of the member's own still reserves; pressed twice it is one."""
+    acting = actor()
+    try:
+        with transaction(acting):
+            holds.release(
+                acting.member, hold_id, derived("page-release", acting.member, hold_id), None, at=now(), reason=None, created_by=acting.user_id, as_member=True
+            )
+        flash(_("The money is available again."), "success")
+    except (Conflict, Forbidden) as error:
+        flash(error.detail, "danger")
+    return redirect(url_for("wallet.show_wallet"), 303)

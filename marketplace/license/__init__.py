@@ -1,0 +1,1 @@
+"""What a member owns: licences and their terms, trials, downloads and installs."""

@@ -1,0 +1,1 @@
+"""Buying: prices, coupons, bundles, orders and their refunds."""

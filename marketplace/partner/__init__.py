@@ -1,0 +1,1 @@
+"""Service partners and their money: what they are due, payouts, and buyers' claims."""

@@ -1,0 +1,1 @@
+"""How versions come into the store and leave it: bundles, submissions, review, lifecycle."""

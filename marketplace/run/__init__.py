@@ -1,0 +1,1 @@
+"""Running what was bought on the member's own input."""

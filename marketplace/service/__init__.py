@@ -1,0 +1,1 @@
+"""Services of partners: offered, ordered, delivered milestone by milestone."""

@@ -1,0 +1,1 @@
+"""What visitors see: listings, search, contents and reviews."""

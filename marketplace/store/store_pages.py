@@ -1,0 +1,287 @@
+"""The store's pages: find a listing, look at it, buy it, see what the purchase did."""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from marshmallow import ValidationError
+
+from billing.wallet import wallets
+from billing.wallet.wallets import InsufficientFunds
+from core.access import MEMBERS, STAFF, requires
+from core.actor import Actor, actor
+from core.clock import now
+from core.db import transaction
+from core.errors import AppError
+from core.formats import local
+from core.ids import new_id
+from core.navigation import url_if
+from marketplace.checks import records, words
+from marketplace.license import licenses, trials
+from marketplace.models import Listing, ListingVersion, Order
+from marketplace.order import coupons, listing_bundles, orders, previews, pricing
+from marketplace.service import service_lists
+from marketplace.store import contents, listings, markdown, reviews, search
+from marketplace.store.listings import CATEGORIES, KINDS, Shown
+from marketplace.store.store_schemas import BuyForm, QuantityForm, SearchForm, filters_of
+from membership import catalogue, entitlements
+
+store = Blueprint("store", __name__)
+MOST_RECOMMENDED = 3
+PAGE_SIZE = 24  # rows of three, two or one tile
+
+
+@dataclass(frozen=True, slots=True)
+class Recommended:
+    """Something recommended to a member: what, why (a sentence), where it is decided, and a note such as the time it saves."""
+
+    name_zh: str
+    name_en: str
+    reason: str
+    href: str
+    note: str | None = None
+
+
+# Set in app.py by the room that recommends: (member, instant) → what to put before it. Runs inside the page's transaction.
+recommended_for: Callable[[uuid.UUID, datetime], Sequence[Recommended]] | None = None
+
+
+@store.app_template_filter("paid")
+def paid(listing: Listing) -> int:
+    """What one piece costs whoever looks, with tax; minor units."""
+    return pricing.shown_minor(listing, now(), actor().member_id)
+
+
+@store.app_template_filter("kind_name")
+def kind_name(code: str) -> str:
+    """The kind of a listing in the page's language."""
+    return local(KINDS[code]) if code in KINDS else code
+
+
+@store.app_template_filter("category_name")
+def category_name(code: str) -> str:
+    """The category of a listing in the page's language."""
+    return local(CATEGORIES[code]) if code in CATEGORIES else code
+
+
+@store.app_template_filter("permission_words")
+def permission_words(code: str) -> str:
+    """A permission in words."""
+    return local(listings.permission(code))
+
+
+@store.app_template_filter("markdown")
+def markdown_filter(text: str) -> str:
+    """A README as safe HTML."""
+    return markdown.render(text)
+
+
+@store.app_template_filter("refusal")
+def refusal(verdict: entitlements.Verdict | None) -> str:
+    """Why a listing can't be used, in words; empty where it can."""
+    return entitlements.sentence(verdict) if verdict else ""
+
+
+def sort_names() -> list[tuple[str, str]]:
+    """The orders a reader may choose."""
+    return [
+        ("", _("Best match")),
+        ("newest", _("Newest")),
+        ("rating", _("Best rated")),
+        ("price_up", _("Price, low to high")),
+        ("price_down", _("Price, high to low")),
+    ]
+
+
+def _ranks(acting: Actor) -> Mapping[str, int] | None:
+    return entitlements.ranks_of(acting.member_id) if acting.member_id else None
+
+
+@store.get("/store")
+@requires(*MEMBERS, *STAFF)
+def home() -> ResponseReturnValue:
+    """Search, recommendations, categories, results; all filters in the address."""
+    asked = SearchForm().load(request.args.to_dict())
+    acting, at = actor(), now()
+    filters = filters_of(asked, at - timedelta(days=current_app.extensions["settings"].stale_listing_days))
+    with transaction(acting):
+        found = search.find(asked["q"], filters, asked["sort"], after=asked["after"], limit=PAGE_SIZE, ranks=_ranks(acting))
+        owned = licenses.owned_listings(acting.member_id) if acting.member_id else {}
+        is_front = not (asked["q"] or filters.is_set or asked["after"])
+        updates = [one for one in licenses.list_owned(acting.member_id) if one.update] if acting.member_id and is_front else []
+        recommended = recommended_for(acting.member_id, at)[:MOST_RECOMMENDED] if recommended_for and acting.member_id and is_front else []
+        return render_template(
+            "storefront/home.html", found=found, asked=asked, filters=filters, owned=owned, updates=updates, recommended=recommended,
+            is_front=is_front, kinds=KINDS, categories=CATEGORIES, editions=_edition_names(), sorts=sort_names(), link=_link,
+        )  # fmt: skip
+
+
+def _edition_names() -> list[tuple[int, str]]:
+    """Ranks with the names that editions of all product lines have at them."""
+    names: dict[int, list[str]] = {}
+    for (_line, rank), edition in sorted(catalogue.all_editions().items()):
+        known = names.setdefault(rank, [])
+        if (name := local(edition)) not in known:
+            known.append(name)
+    return [(rank, " / ".join(known)) for rank, known in sorted(names.items())]
+
+
+def _link(**changed: object) -> str:
+    """This search with some of its parts changed; the page starts over."""
+    kept = {key: value for key, value in request.args.items() if value and key not in ("after", "lang")}
+    kept.update({key: str(value) for key, value in changed.items()})
+    query = urlencode({key: value for key, value in kept.items() if value})
+    return url_for("store.home") + (f"?{query}" if query else "")
+
+
+@store.get("/store/<slug>")
+@requires(*MEMBERS, *STAFF)
+def show_listing(slug: str) -> ResponseReturnValue:
+    """Everything that decides a purchase, and the way to it."""
+    acting = actor()
+    with transaction(acting):
+        shown = listings.find_on_show(slug, _ranks(acting))
+        versions = listings.public_versions(shown.listing.id)
+        current = next((one for one in versions if one.number == shown.listing.current_version), None)
+        license = licenses.of_listing(acting.member_id, shown.listing.id) if acting.member_id else None
+        may_try = acting.role in ("owner", "buyer") and shown.is_usable and shown.listing.state == "published" and trials.may_try(acting.member, shown.listing)
+        return render_template(
+            "storefront/listing.html", tax_rate_bp=pricing.shown_rate(shown.listing, now()),
+            shown=shown, listing=shown.listing, publisher=shown.publisher, versions=versions, current=current,
+            inside=contents.of(current.sha256) if current else None, license=license,
+            reviews=reviews.of_listing(shown.listing.id, request.args.get("version")), ratings=reviews.by_version(shown.listing.id),
+            about=request.args.get("version"), may_try=may_try, trial_id=new_id() if may_try else None,
+            checks=records.of(current) if current else [], check_words=words.CHECKS,
+            replacement=listings.replacement_of(shown.listing), parts=listing_bundles.contents(shown.listing.id) if shown.listing.kind == "bundle" else [],
+            granted=_granted(shown.listing, current),
+            mine=reviews.mine(acting.member_id, shown.listing.id) if license and acting.member_id else None, upgrade_url=_upgrade_url(shown),
+        )  # fmt: skip
+
+
+def _upgrade_url(shown: Shown) -> str | None:
+    """Where the edition that is missing can be had."""
+    if shown.is_usable or shown.verdict is None or shown.verdict.needed_rank is None:
+        return None
+    return url_if("subscriptions.show_subscriptions", line=shown.verdict.needed_line, rank=shown.verdict.needed_rank)
+
+
+def _top_up_url(missing_minor: int, slug: str, quantity: int, coupon: str) -> str | None:
+    """The top-up of what is missing, with the way back to this purchase."""
+    back = url_for("store.buy", slug=slug, quantity=quantity if quantity > 1 else None, coupon=coupon or None)
+    return url_if("wallet.new_top_up", amount_minor=missing_minor, return_to=back) or url_if("wallet.show_wallet")
+
+
+@store.route("/store/<slug>/buy", methods=["GET", "POST"])
+@requires("owner", "buyer")
+def buy(slug: str) -> ResponseReturnValue:
+    """One confirmation that shows the wallet before and after; sending it buys."""
+    if request.method == "GET":
+        try:
+            wanted = QuantityForm().load(request.args.to_dict())
+        except ValidationError as error:
+            return _confirmation(slug, 1, errors=error.messages, status=422)
+        return _confirmation(slug, wanted["quantity"], wanted["coupon"])
+    try:
+        form = BuyForm().load(request.form.to_dict())
+    except ValidationError as error:
+        return _confirmation(slug, 1, errors=error.messages, given=request.form, status=422)
+    acting, at = actor(), now()
+    try:
+        with transaction(acting):
+            wanted = orders.Wanted(**(form | {"coupon": form["coupon"] or None}))
+            placed = orders.place(acting.member, slug, wanted, at=at, placed_by=acting.user_id)
+    except orders.AlreadyOwned:
+        return _to_owned(slug)
+    except (pricing.NotForSale, pricing.EditionTooLow):
+        raise
+    except AppError as error:
+        return _confirmation(
+            slug, form["quantity"], form["coupon"], failure=error, form_id=None if error.code == "id_reused" else form["id"], given=request.form
+        )
+    return redirect(url_for("store.show_order", order_id=placed.id))
+
+
+def _to_owned(slug: str) -> ResponseReturnValue:
+    acting = actor()
+    with transaction(acting):
+        license = licenses.of_listing(acting.member, listings.find_on_show(slug).listing.id)
+    flash(_("You own this already. Nothing was charged."), "info")
+    return redirect(url_for("apps.show_app", license_id=license.id) if license else url_for("apps.list_apps"))
+
+
+def _confirmation(
+    slug: str, quantity: int, coupon: str = "", *, errors: Any = None, failure: AppError | None = None, form_id: uuid.UUID | None = None,
+    given: Mapping[str, str] | None = None, status: int = 200,
+) -> ResponseReturnValue:  # fmt: skip
+    """The page to confirm on: the quote that will be charged, laid on the wallet as it is."""
+    acting, at = actor(), now()
+    with transaction(acting):
+        terms = pricing.offered(slug)
+        quantity = quantity if terms.is_repeatable else 1
+        shown = listings.find_on_show(slug, _ranks(acting))
+        if not shown.is_usable:
+            flash(entitlements.sentence(shown.verdict) if shown.verdict else "", "warning")
+            return redirect(url_for("store.show_listing", slug=slug))
+        if not terms.is_repeatable and (license_id := licenses.owned_listings(acting.member).get(terms.id)):
+            flash(_("You own this already. Nothing was charged."), "info")
+            return redirect(url_for("apps.show_app", license_id=license_id))
+        discount, errors = _lowered(terms, quantity, coupon, at, errors)
+        quote = pricing.quote(acting.member, terms, quantity, at=at, discount_minor=discount)
+        by_run = quote if terms.pricing == "usage" else None
+        quote = quote.without_charge() if by_run else quote
+        parts = listing_bundles.parts(acting.member, terms, at=at, discount_minor=discount) if terms.kind == "bundle" else []
+        quote = listing_bundles.whole(terms, parts, quote.tax_rate_bp) if parts else quote
+        balance = wallets.balance(acting.member, terms.currency, at=at)
+        preview = previews.of(quote, wallets.open_grants(acting.member, terms.currency, at=at), 0 if parts else balance.credit_minor)
+        current = next(one for one in listings.public_versions(terms.id) if one.number == terms.version)
+        page = render_template(
+            "storefront/buy.html", listing=shown.listing, publisher=shown.publisher, terms=terms, quote=quote, preview=preview, balance=balance,
+            current=current, quantity=quantity, coupon=coupon, by_run=by_run, parts=parts, granted=_granted(shown.listing, current),
+            given=given or {}, form_id=form_id or new_id(), errors=errors, failure=failure,
+            top_up_url=_top_up_url(preview.missing_minor, slug, quantity, coupon if discount else "") if preview.missing_minor else None,
+            is_short=isinstance(failure, InsufficientFunds) or bool(preview.missing_minor),
+        )  # fmt: skip
+    return page, failure.status if failure else 422 if errors else status
+
+
+def _granted(listing: Listing, current: ListingVersion | None) -> list[str]:
+    """What one who buys this lets it do; for a bundle, what its parts may do."""
+    if listing.kind == "bundle":
+        return listing_bundles.permissions(listing.id)
+    return list(current.manifest["permissions"]) if current else []
+
+
+def _lowered(terms: pricing.Offered, quantity: int, coupon: str, at: datetime, errors: Any) -> tuple[int, Any]:
+    """What a code takes off the price shown, and what is wrong with it."""
+    if not coupon:
+        return 0, errors
+    try:
+        full = terms.paid_minor(quantity, pricing.rate_of(actor().member, terms, at))
+        return coupons.discount(coupons.find(actor().member, coupon, terms, at=at), full), errors
+    except coupons.CouponRefused as error:
+        return 0, (errors or {}) | {"coupon": error.detail}
+
+
+@store.get("/orders/<uuid:order_id>")
+@requires(*MEMBERS)
+def show_order(order_id: uuid.UUID) -> ResponseReturnValue:
+    """What a purchase did: the wallet before and after, the licence, the download. What belongs to a licence or a service is shown there."""
+    acting = actor()
+    with transaction(acting) as session:
+        order = session.get(Order, (acting.member, order_id))
+        if order and order.license_id:  # a renewal, a run, a part that was owned
+            return redirect(url_for("apps.show_app", license_id=order.license_id))
+        if order and order.kind == "milestone":
+            return redirect(url_for("services.show_service", service_id=service_lists.of_charge(acting.member, order_id)))
+        owned = licenses.owned(acting.member, order_id)
+        is_bundle = owned.order.kind == "bundle"
+        return render_template(
+            "storefront/order.html", owned=owned, order=owned.order, listing=owned.listing, license=owned.license,
+            parts=listing_bundles.part_orders(acting.member, order_id) if is_bundle else [], taken=listing_bundles.taken(owned.order) if is_bundle else None,
+        )  # fmt: skip
