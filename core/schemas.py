@@ -1,11 +1,11 @@
-"""Shapes that every room's JSON shares: the problem, and a page of a list."""
+"""Shapes that all rooms share: a page's form, the problem, and a page of a list."""
 
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 from flask_smorest import Blueprint
-from marshmallow import INCLUDE, Schema, fields, validate
+from marshmallow import EXCLUDE, INCLUDE, Schema, fields, validate
 
 from core.paging import LIMIT_DEFAULT, LIMIT_MAX
 from core.texts import is_storable
@@ -29,6 +29,13 @@ def unstorable(value: Any, schema: Schema | None = None) -> str | None:
             name = str(key).encode("ascii", "backslashreplace").decode()
             return f"{name}.{below}" if below else name
     return None
+
+
+class Form(Schema):
+    """A page's form: it may carry more (the token, a button's name) than the schema reads."""
+
+    class Meta:
+        unknown = EXCLUDE
 
 
 class RecordSchema(Schema):

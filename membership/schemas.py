@@ -1,18 +1,11 @@
 """Shapes of the membership room's forms and JSON."""
 
 from flask_babel import lazy_gettext as _l
-from marshmallow import EXCLUDE, Schema, fields, validate
+from marshmallow import Schema, fields, validate
 
 from core.actor import MEMBER_ROLES, ROLES
-from core.schemas import PageQuery
+from core.schemas import Form, PageQuery
 from membership import api_keys, members
-
-
-class Form(Schema):
-    """A page's form: it may carry more (the token, a button's name) than the schema reads."""
-
-    class Meta:
-        unknown = EXCLUDE
 
 
 class InvitationForm(Form):

@@ -6,7 +6,7 @@ from flask import Blueprint, current_app, flash, redirect, render_template, requ
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate
 
 from core import clock
 from core.access import public
@@ -14,6 +14,7 @@ from core.actor import SYSTEM, actor
 from core.db import transaction
 from core.errors import AppError
 from core.limits import limiter
+from core.schemas import Form
 from core.settings import Settings
 from membership import authentication, sessions
 from membership.home_pages import home_of
@@ -22,11 +23,8 @@ sign_in = Blueprint("sign_in", __name__)
 SPRAY_FACTOR = 5  # one address may try that many accounts' worth of passwords a minute
 
 
-class SignInForm(Schema):
+class SignInForm(Form):
     """What the sign-in page sends."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     email = fields.String(required=True, validate=validate.Length(min=3, max=200, error=_l("Enter your e-mail address.")))
     password = fields.String(required=True, validate=validate.Length(min=1, max=1000, error=_l("Enter your password.")))

@@ -7,7 +7,7 @@ from marshmallow import EXCLUDE, Schema, fields, pre_load, validate
 
 from billing.document.billing_details import COUNTRIES
 from billing.finance.finance_schemas import SENSIBLE
-from core.schemas import PageQuery
+from core.schemas import Form, PageQuery
 
 KINDS = ("invoice", "receipt", "credit_note")
 LANGUAGES = ("zh", "en")
@@ -37,11 +37,8 @@ class DocumentQuery(Schema):
     show = fields.String(load_default="")
 
 
-class BillingDetailsForm(Schema):
+class BillingDetailsForm(Form):
     """The page of billing details."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     version = fields.Integer(required=True, validate=validate.Range(min=0))
     title = Stripped(required=True, validate=validate.Length(min=2, max=100, error=_l("Enter the name that documents are made out to.")))
@@ -76,11 +73,8 @@ class Percent(fields.Field[int]):
         return rate_bp
 
 
-class TaxRateForm(Schema):
+class TaxRateForm(Form):
     """A tax rate to come."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     entity_id = fields.UUID(required=True)
     first_day = fields.Date(required=True, error_messages={"invalid": _l("Write the day as 2026-06-30."), "required": _l("Write the day as 2026-06-30.")})
@@ -92,21 +86,15 @@ class TaxRateForm(Schema):
     step = fields.String(load_default="")  # preview: show what it does, and set nothing
 
 
-class TaxRateRef(Schema):
+class TaxRateRef(Form):
     """Which rate to take back."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     entity_id = fields.UUID(required=True)
     valid_from = fields.AwareDateTime(required=True, format="iso", validate=SENSIBLE)
 
 
-class SellerForm(Schema):
+class SellerForm(Form):
     """What stands on documents about their seller."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     entity_id = fields.UUID(required=True)
     name = Stripped(required=True, validate=validate.Length(min=2, max=100, error=_l("Enter the company's name.")))

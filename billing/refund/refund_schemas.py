@@ -3,12 +3,12 @@
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
-from marshmallow import EXCLUDE, Schema, fields, validate
+from marshmallow import Schema, fields, validate
 
 from billing.approval.adjustments import GIVES, TAKES
 from billing.approval.approvals import REASON_LENGTH, REASONS
 from billing.wallet.wallet_schemas import MOST_DIGITS, Money
-from core.schemas import PageQuery
+from core.schemas import Form, PageQuery
 
 STATES = ("proposed", "done", "rejected")
 REFUND_STATES = ("requested", "pending", "confirmed", "failed", "rejected")
@@ -29,32 +29,26 @@ def _reason() -> fields.String:
     return fields.String(load_default="", validate=validate.Length(max=REASON_LENGTH), metadata={"description": "Why, in words, for whoever decides"})
 
 
-class _Form(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
+class _ReasonedForm(Form):
     id = fields.UUID(required=True)
     reason_code = _reason_code()
     reason = _reason()
 
 
-class RefundForm(_Form):
+class RefundForm(_ReasonedForm):
     """How much of a top-up goes back to where it came from."""
 
     amount = Money(required=True)
 
 
-class OwnRefundForm(Schema):
+class OwnRefundForm(Form):
     """What a customer asks back of its top-up."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     id = fields.UUID(required=True)
     amount = Money(required=True)
 
 
-class OrderRefundForm(_Form):
+class OrderRefundForm(_ReasonedForm):
     """How much of an order is given back, as an amount or in percent, and what becomes of its licence."""
 
     by = fields.String(load_default="amount", validate=validate.OneOf(["amount", "percent", "all"]))
@@ -66,7 +60,7 @@ class OrderRefundForm(_Form):
     )  # fmt: skip
 
 
-class AdjustmentForm(_Form):
+class AdjustmentForm(_ReasonedForm):
     """Goodwill, a manual adjustment or a write-off."""
 
     kind = fields.String(required=True, validate=validate.OneOf(ADJUSTMENTS))
@@ -76,33 +70,24 @@ class AdjustmentForm(_Form):
     account = fields.String(load_default="")
 
 
-class CorrectionForm(_Form):
+class CorrectionForm(_ReasonedForm):
     """Why an entry is reversed."""
 
 
-class DecisionForm(Schema):
+class DecisionForm(Form):
     """What the second person says."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     note = fields.String(load_default="", validate=validate.Length(max=REASON_LENGTH))
 
 
-class BankForm(Schema):
+class BankForm(Form):
     """The bank's number of a transfer that we made."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     bank_transaction = fields.String(required=True, validate=validate.Length(min=3, max=100, error=_l("Enter the bank's own number of the transfer.")))
 
 
-class FailureForm(Schema):
+class FailureForm(Form):
     """Why a transfer of ours did not arrive."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     reason = fields.String(required=True, validate=validate.Length(min=3, max=500, error=_l("Say why, in a sentence the customer will read.")))
 

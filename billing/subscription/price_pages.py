@@ -8,7 +8,7 @@ from flask import current_app, flash, redirect, render_template, request, url_fo
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate
 
 from billing.finance.finance_blueprint import finance
 from billing.ledger import ledger_queries
@@ -20,6 +20,7 @@ from core.actor import actor
 from core.clock import now
 from core.db import transaction
 from core.errors import AppError
+from core.schemas import Form
 from membership import catalogue, taxes
 
 PERIODS = ("month", "quarter", "year", "once", "maintenance")
@@ -29,11 +30,8 @@ PERIOD_NAMES = {
 _MONEY = validate.Regexp(r"^[0-9][0-9,]{0,11}(\.[0-9]{1,2})?$", error=_l("Write an amount like 1200.00."))
 
 
-class PriceForm(Schema):
+class PriceForm(Form):
     """A price from a day on; amounts in major units, as people write them."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     edition = fields.String(required=True, validate=validate.Regexp(r"^[^/]{1,40}/[0-9]{1,2}$", error=_l("Choose an edition.")))
     period = fields.String(required=True, validate=validate.OneOf(PERIODS))
@@ -43,11 +41,8 @@ class PriceForm(Schema):
     valid_from = fields.String(required=True, validate=validate.Regexp(r"^\d{4}-\d{2}-\d{2}$", error=_l("Write the day as 2026-06-30.")))
 
 
-class WithdrawalForm(Schema):
+class WithdrawalForm(Form):
     """Which scheduled price is taken back."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     edition = fields.String(required=True, validate=validate.Regexp(r"^[^/]{1,40}/[0-9]{1,2}$", error=_l("Choose an edition.")))
     period = fields.String(required=True, validate=validate.OneOf(PERIODS))

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
-from marshmallow import EXCLUDE, Schema, fields, validate
+from marshmallow import Schema, fields, validate
 
+from core.schemas import Form
 from membership import contracts, motions
 from membership.catalogue import PERIODS
 from membership.changes import EFFECTIVE
@@ -137,52 +138,47 @@ class CommitmentIn(Schema):
     years = fields.Integer(required=True, validate=validate.Range(2, contracts.LONGEST_COMMITMENT))
 
 
-class _Form(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
-
-class WishForm(WishIn, _Form):
+class WishForm(WishIn, Form):
     """The address of a preview page."""
 
 
-class StartForm(StartIn, _Form):
+class StartForm(StartIn, Form):
     """What the confirmation of a start sends."""
 
     price_minor = _price(strict=False)
 
 
-class ContractWishForm(ContractWishIn, _Form):
+class ContractWishForm(ContractWishIn, Form):
     """The address of staff's preview page."""
 
 
-class ContractForm(ContractIn, _Form):
+class ContractForm(ContractIn, Form):
     """What staff's confirmation sends."""
 
     price_minor = _price(strict=False)
 
 
-class ChangePreviewForm(ChangePreviewIn, _Form):
+class ChangePreviewForm(ChangePreviewIn, Form):
     """The address of a change's preview page."""
 
 
-class ChangeForm(ChangeIn, _Form):
+class ChangeForm(ChangeIn, Form):
     """What the confirmation of a change sends."""
 
     price_minor = _price(-MOST_MINOR, strict=False)
 
 
-class EndForm(EndNowIn, _Form):
+class EndForm(EndNowIn, Form):
     """What the confirmation of an end sends."""
 
     price_minor = _price(-MOST_MINOR, strict=False)
 
 
-class PauseForm(PauseIn, _Form):
+class PauseForm(PauseIn, Form):
     """What the pause page sends."""
 
 
-class CommitmentForm(CommitmentIn, _Form):
+class CommitmentForm(CommitmentIn, Form):
     """What the commitment page sends."""
 
 

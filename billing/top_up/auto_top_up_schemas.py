@@ -1,18 +1,16 @@
 """What the pages and the API of automatic top-ups take and give."""
 
 from flask_babel import lazy_gettext as _l
-from marshmallow import EXCLUDE, Schema, fields, validate
+from marshmallow import Schema, fields, validate
 
 from billing.wallet.wallet_schemas import MOST_DIGITS, Money
+from core.schemas import Form
 
 MINOR = validate.Range(1, 10**MOST_DIGITS)
 
 
-class AutoTopUpForm(Schema):
+class AutoTopUpForm(Form):
     """The page's form; `card` is the id of a saved card."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     threshold = Money(required=True)
     amount = Money(required=True)
@@ -20,11 +18,8 @@ class AutoTopUpForm(Schema):
     card = fields.UUID(required=True, error_messages={"required": _l("Choose a saved card."), "invalid_uuid": _l("Choose a saved card.")})
 
 
-class WarningForm(Schema):
+class WarningForm(Form):
     """Below which amount to be told; empty: not at all."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     threshold = Money(load_default=None)
 

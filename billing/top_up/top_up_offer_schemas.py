@@ -3,23 +3,21 @@
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from billing.finance.finance_schemas import CURRENCY, SENSIBLE
 from billing.top_up.auto_top_up_schemas import MINOR
 from billing.top_up.top_up_offers import TIERS_MOST
 from billing.wallet.wallet_schemas import Money
+from core.schemas import Form
 
 NAME = validate.Length(min=2, max=60, error=_l("Enter a name of 2 to 60 characters."))
 DAYS = validate.Range(1, 3_650, error=_l("Enter a number of days from 1 to 3,650."))
 PRIORITY = validate.Range(-100, 100, error=_l("Enter a whole number from −100 to 100."))
 
 
-class TopUpOfferForm(Schema):
+class TopUpOfferForm(Form):
     """The form: names, up to five steps (`from_1`, `bonus_1`, …), dates as text in the legal entity's zone."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     id = fields.UUID(required=True)
     name_zh = fields.String(required=True, validate=NAME, error_messages={"required": _l("Enter a name of 2 to 60 characters.")})
@@ -87,11 +85,8 @@ class TopUpOfferEndIn(Schema):
     reason = fields.String(required=True, validate=validate.Length(min=3, max=500, error=_l("Say why, in a sentence.")))
 
 
-class TopUpOfferEndForm(TopUpOfferEndIn):
+class TopUpOfferEndForm(TopUpOfferEndIn, Form):
     """The same, from the page."""
-
-    class Meta:
-        unknown = EXCLUDE
 
 
 class TopUpOfferOut(Schema):

@@ -7,7 +7,7 @@ from typing import Any
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate
 
 from billing.approval import approvals
 from billing.finance.finance_blueprint import finance
@@ -22,14 +22,12 @@ from core.db import db, transaction
 from core.errors import AppError, NotFound
 from core.formats import money
 from core.ids import new_id
+from core.schemas import Form
 from membership.models import Member
 
 
-class CreditLimitForm(Schema):
+class CreditLimitForm(Form):
     """Finance's agreement with a member. `limit` empty or 0: none."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     id = fields.UUID(required=True)
     limit = Money(load_default=0)
@@ -37,11 +35,8 @@ class CreditLimitForm(Schema):
     reason = fields.String(load_default="", validate=validate.Length(max=approvals.REASON_LENGTH))
 
 
-class HoldReleaseForm(Schema):
+class HoldReleaseForm(Form):
     """Why finance gives back what a hold reserves."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     id = fields.UUID(required=True)
     reason = fields.String(required=True, validate=validate.Length(min=3, max=200))

@@ -5,8 +5,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
+from core.schemas import Form
 from core.settings import CONSUMPTION_ORDERS
 
 MOST_DIGITS = 15
@@ -30,11 +31,8 @@ class Money(fields.Field[int]):
         return int(amount)
 
 
-class TopUpForm(Schema):
+class TopUpForm(Form):
     """The top-up page's form. `source` is `bank_transfer`, or the id of a saved card."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     id = fields.UUID(required=True)
     amount = Money(required=True)
@@ -42,30 +40,21 @@ class TopUpForm(Schema):
     return_to = fields.String(load_default="")
 
 
-class SetupForm(Schema):
+class SetupForm(Form):
     """What Stripe's card form leaves behind: the confirmed intent."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     setup_intent = fields.String(required=True, validate=validate.Regexp(r"^seti_\w+$"))
 
 
-class ConfirmationForm(Schema):
+class ConfirmationForm(Form):
     """Finance's confirmation of a transfer."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     received = Money(required=True)
     bank_transaction = fields.String(required=True, validate=validate.Length(min=3, max=100, error=_l("Enter the bank's own number of the transfer.")))
 
 
-class CancellationForm(Schema):
+class CancellationForm(Form):
     """Finance's reason why a transfer will not come."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     reason = fields.String(required=True, validate=validate.Length(min=3, max=500, error=_l("Say why, in a sentence the customer will read.")))
 

@@ -14,9 +14,9 @@ from core.actor import actor
 from core.clock import now
 from core.db import transaction
 from core.errors import Invalid
+from core.schemas import Form
 from marketplace.license import app_pages, license_terms, trials
 from marketplace.order import usage_charges
-from membership.schemas import Form
 
 licenses_pages = Blueprint("licenses", __name__)
 

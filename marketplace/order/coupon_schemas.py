@@ -3,10 +3,11 @@
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
-from marshmallow import EXCLUDE, Schema, fields, pre_load, validate
+from marshmallow import Schema, fields, pre_load, validate
 
 from billing.finance.finance_schemas import CURRENCY, SENSIBLE
 from billing.wallet.wallet_schemas import Money
+from core.schemas import Form
 
 PERCENT = validate.Range(0, 100, min_inclusive=False, error=_l("Enter a percentage above 0, up to 100."))
 USES = validate.Range(1, 1_000_000_000, error=_l("Enter a number of uses from 1 up, or leave it empty."))
@@ -15,16 +16,13 @@ MINOR = validate.Range(1, 10**15)
 WHY = validate.Length(min=3, max=500, error=_l("Say why, in a sentence."))
 
 
-class _Form(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
+class _SparseForm(Form):
     @pre_load
     def _without_empty(self, data: Any, **_kwargs: Any) -> dict[str, Any]:
         return {name: value.strip() for name, value in data.items() if value.strip()}
 
 
-class CouponForm(_Form):
+class CouponForm(_SparseForm):
     """The form: a percentage or an amount, dates as text in the legal entity's zone, empty for no limit."""
 
     id = fields.UUID(required=True)
@@ -44,7 +42,7 @@ class CouponForm(_Form):
     publisher = fields.String(load_default=None, validate=SLUG)
 
 
-class CouponEndForm(_Form):
+class CouponEndForm(_SparseForm):
     """Why a coupon ends."""
 
     reason = fields.String(required=True, validate=WHY, error_messages={"required": _l("Say why, in a sentence.")})

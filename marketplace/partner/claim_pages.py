@@ -17,13 +17,13 @@ from core.clock import now
 from core.db import SYSTEM, transaction
 from core.errors import AppError, NotFound
 from core.ids import new_id
+from core.schemas import Form
 from marketplace.order import order_refunds
 from marketplace.partner import claims
 from marketplace.partner.partner_models import RefundClaim
 from marketplace.service.service_schemas import ReasonForm
 from marketplace.service.services import check_reason
 from membership.models import Member
-from membership.schemas import Form
 
 claim_pages = Blueprint("claims", __name__)
 CLAIM_WORDS = {

@@ -3,9 +3,9 @@
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate, validates
+from marshmallow import Schema, ValidationError, fields, pre_load, validate, validates
 
-from core.schemas import RecordSchema
+from core.schemas import Form, RecordSchema
 from marketplace.store.listings import CATEGORIES, KINDS
 
 STEP = validate.And(validate.Length(equal=2, error=_l("A step is a feature and an action.")))
@@ -194,11 +194,8 @@ class NotesQuery(Schema):
     notes_en = fields.String(load_default="", validate=validate.Length(max=2000, error=_l("At most 2,000 characters.")))
 
 
-class ListingDraftForm(ListingDraftIn):
+class ListingDraftForm(ListingDraftIn, Form):
     """The same from a page, where everything is text: prices in major units, steps a line each."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     price = fields.String(load_default="0", validate=validate.Regexp(r"^([0-9][0-9,]{0,9}(\.[0-9]{1,2})?)?\Z", error=_l("Write an amount like 1200.00.")))
 
@@ -224,10 +221,7 @@ class ListingDraftForm(ListingDraftIn):
             raise ValidationError(str(_l("A step is a feature and an action.")))
 
 
-class PublisherKeyForm(Schema):
+class PublisherKeyForm(Form):
     """What a publisher's new key is for."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     name = fields.String(required=True, validate=validate.Length(1, 100, error=_l("Enter a name.")), error_messages={"required": _l("Enter a name.")})

@@ -3,8 +3,7 @@
 from flask_babel import lazy_gettext as _l
 from marshmallow import Schema, fields, validate
 
-from core.schemas import RecordSchema
-from membership.schemas import Form
+from core.schemas import Form, RecordSchema
 
 _WHY = _l("Say why, in 5 to 1,000 characters.")
 _DONE = _l("Say what was done and how to see it, in 5 to 2,000 characters.")

@@ -12,8 +12,8 @@ from core.access import MEMBERS, requires
 from core.actor import actor
 from core.clock import now
 from core.db import transaction
+from core.schemas import Form
 from marketplace.store import listings, review_reports
-from membership.schemas import Form
 
 review_reports_pages = Blueprint("review_reports", __name__)
 REASONS = {

@@ -4,27 +4,24 @@ from datetime import datetime
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
-from marshmallow import EXCLUDE, Schema, fields, pre_load, validate
+from marshmallow import Schema, fields, pre_load, validate
 
 from billing.wallet.wallet_schemas import Money
-from core.schemas import PageQuery
+from core.schemas import Form, PageQuery
 from marketplace.store.listings import CATEGORIES, KINDS
 from marketplace.store.search import SORTS, Filters
 from marketplace.store.search_query import LONGEST_QUERY
 
 
-class _Form(Schema):
-    """A page's form: what it does not know (the token) is left out, spaces around are not meant."""
-
-    class Meta:
-        unknown = EXCLUDE
+class _StrippedForm(Form):
+    """Spaces around what is entered are not meant."""
 
     @pre_load
     def _strip(self, data: Any, **_kwargs: Any) -> dict[str, Any]:
         return {key: value.strip() if isinstance(value, str) else value for key, value in data.items()}
 
 
-class SearchForm(_Form):
+class SearchForm(_StrippedForm):
     """The store's search; nonsense in the address is ignored rather than refused."""
 
     q = fields.String(load_default="")
@@ -52,7 +49,7 @@ def filters_of(data: dict[str, Any], fresh_since: datetime) -> Filters:
     )
 
 
-class BuyForm(_Form):
+class BuyForm(_StrippedForm):
     """The purchase a page confirms: the client's id makes a double click one purchase."""
 
     id = fields.UUID(required=True)
@@ -62,14 +59,14 @@ class BuyForm(_Form):
     monthly_cap_minor = Money(load_default=None)
 
 
-class QuantityForm(_Form):
+class QuantityForm(_StrippedForm):
     """How many and with which code, in the address of the confirmation page."""
 
     quantity = fields.Integer(load_default=1, validate=validate.Range(1, 10_000, error=_l("Enter a quantity from 1 to 10,000.")))
     coupon = fields.String(load_default="", validate=validate.Length(max=40, error=_l("At most 40 characters.")))
 
 
-class ReviewForm(_Form):
+class ReviewForm(_StrippedForm):
     """A buyer's review."""
 
     stars = fields.Integer(required=True, validate=validate.Range(1, 5, error=_l("Choose one to five stars.")),
@@ -77,20 +74,20 @@ class ReviewForm(_Form):
     text = fields.String(load_default="", validate=validate.Length(max=2000, error=_l("At most 2,000 characters.")))
 
 
-class AnswerForm(_Form):
+class AnswerForm(_StrippedForm):
     """A publisher's answer; an empty one takes it back."""
 
     text = fields.String(load_default="", validate=validate.Length(max=2000, error=_l("At most 2,000 characters.")))
 
 
-class VersionForm(_Form):
+class VersionForm(_StrippedForm):
     """What a publisher says about a new version; the bundle itself is a file."""
 
     notes_zh = fields.String(load_default="", validate=validate.Length(max=2000, error=_l("At most 2,000 characters.")))
     notes_en = fields.String(load_default="", validate=validate.Length(max=2000, error=_l("At most 2,000 characters.")))
 
 
-class RejectForm(_Form):
+class RejectForm(_StrippedForm):
     """Why a version is sent back, and how to mend it."""
 
     reason = fields.String(
@@ -106,13 +103,13 @@ class RejectForm(_Form):
     )
 
 
-class RunForm(_Form):
+class RunForm(_StrippedForm):
     """A run: the client's id makes a double click one run. Parameters are the bundle's own and are judged by its manifest."""
 
     id = fields.UUID(required=True)
 
 
-class VersionStepForm(_Form):
+class VersionStepForm(_StrippedForm):
     """What staff does with a version that is out, and why."""
 
     action = fields.String(required=True, validate=validate.OneOf(["yank", "quarantine", "lift"]))
