@@ -10,7 +10,7 @@ from flask_wtf.csrf import CSRFProtect
 
 from billing import passage as billing_passage
 from billing.approval import adjustment_pages, approval_pages
-from billing.document import document_api, document_archive_jobs, document_archive_pages, document_finance_pages, document_jobs, tax_pages
+from billing.document import document_api, document_finance_pages, document_jobs, tax_pages
 from billing.document.document_pages import documents
 from billing.finance import finance_api, finance_pages, statement_pages
 from billing.finance.finance_blueprint import finance
@@ -69,6 +69,8 @@ from marketplace.release.review_pages import review
 from marketplace.release.stewardship_pages import stewardship_pages
 from marketplace.run import run_jobs, runs
 from marketplace.run.run_pages import run_pages
+from marketplace.seat import seat_api, seats
+from marketplace.seat.seat_pages import seat_pages
 from marketplace.service import service_api, service_decisions
 from marketplace.service.partner_service_pages import partner_services
 from marketplace.service.service_pages import service_pages
@@ -77,7 +79,7 @@ from marketplace.store.review_report_pages import review_reports_pages
 from marketplace.store.store_cli import store_cli
 from marketplace.store.store_pages import store
 from membership import api as members_api
-from membership import authentication, clock_pages
+from membership import authentication, clock_pages, leaving
 from membership import cli as membership_cli
 from membership.account_pages import account, notice_pages
 from membership.home_pages import home
@@ -157,6 +159,8 @@ def _register(app: Flask) -> None:
     for command in COMMANDS:
         app.cli.add_command(command)
     store_pages.recommended_for = offer_pages.for_store
+    if seats.release_all_of not in leaving.heard:
+        leaving.heard.append(seats.release_all_of)
     for topic, subscriber in SUBSCRIPTIONS:
         outbox.subscribe(topic, subscriber)
     for event_type, listener in STRIPE_EVENTS:
@@ -187,6 +191,7 @@ PAGES = [
     store,
     apps,
     run_pages,
+    seat_pages,
     publishing_pages,
     publisher,
     service_pages,
@@ -215,6 +220,7 @@ APIS = [
     offers_api.blp,
     store_api.blp,
     license_api.blp,
+    seat_api.blp,
     service_api.blp,
     publisher_api,
     coupon_pages.blp,
@@ -258,7 +264,6 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (3600, partner_payables.release_due_now),
     (300, claims.escalate_due_now),
     (60, document_jobs.issue_documents),
-    (document_archive_jobs.SWEEP_EVERY_S, document_archive_jobs.sweep),
     (300, recognition_jobs.recognise_days),
     (60, check_jobs.check_waiting),
     (60, run_jobs.run_waiting),

@@ -43,7 +43,6 @@ class Settings:
     threads: int = 16  # a worker: purchases that wait together are placed together
     workers: int = 1
     var_dir: Path = Path("var")
-    archive_dir: Path = Path("var/archives")  # where zips of documents lie for a while; several hosts share it
     demo: bool = False
     base_url: str = "http://127.0.0.1:8000"
     artifact_signing_key: str = ""  # base64 of an Ed25519 private key; empty: one under `var_dir`, made the first time
@@ -87,6 +86,7 @@ class Settings:
     offer_days: int = 30
     license_retry_hours: int = 24  # when an unpaid term of a store licence is tried again
     license_grace_days: int = 14  # unpaid for longer: the licence ends
+    license_trial_seats: int = 3  # of a trial of what is licensed per seat
     service_days: int = 60  # within which a partner delivers what was ordered of it
     service_accept_days: int = 7  # silence so long after a delivery is acceptance
     refund_window_days: int = 14  # within which a buyer can claim money back; a partner's share is due after it
@@ -106,9 +106,6 @@ class Settings:
     runs_per_day: int = 200
     run_input_mb: int = 8
     run_keep_days: int = 30  # how long the files of a run are kept
-    document_zip_direct: int = 300  # documents that finance downloads in one zip without waiting for a job
-    document_zip_most: int = 100_000  # documents in one zip that is prepared by a job
-    document_archive_hours: int = 72  # how long such a zip can be downloaded
     document_number_digits: int = 6  # INV-2026-000123; a longer number is written out
 
     @classmethod
@@ -132,7 +129,6 @@ class Settings:
             threads=read(environ, "WEB_THREADS", whole(1, 256), default=16),
             workers=read(environ, "WORKERS", whole(1, 64), default=1),
             var_dir=var_dir_of(environ),
-            archive_dir=Path(environ.get("ARCHIVE_DIR") or var_dir_of(environ) / "archives").absolute(),
             demo=read(environ, "BACKOFFICE_DEMO", flag, default=False),
             consumption_order=read(environ, "CONSUMPTION_ORDER", one_of(CONSUMPTION_ORDERS), default=CONSUMPTION_ORDERS[0]),
             dunning_retry_days=read(environ, "DUNNING_RETRY_DAYS", days, default=(0, 1, 3, 7, 14)),

@@ -64,6 +64,7 @@ class Listing(Base):
     required_rank: Mapped[int]  # 0: any member
     required_features: Mapped[list[str]]
     trial_days: Mapped[int] = mapped_column(server_default=text("0"), default=0)  # 0: no trial
+    licensed_per: Mapped[str] = mapped_column(server_default=text("'member'"), default="member")  # member | seat: the price is then that of a seat
     minutes_saved: Mapped[int]  # per run, the publisher's statement
     automates: Mapped[dict[str, Any]]  # {"steps": [[feature, action], …]}: the toil it replaces
     current_version: Mapped[str | None]  # None: nothing of it can be bought now
@@ -82,6 +83,11 @@ class Listing(Base):
         CheckConstraint("(pricing = 'recurring') = (period is not null) and period in ('month', 'year')", name="period"),
         CheckConstraint("pricing in ('free', 'one_time', 'recurring', 'usage') and (pricing <> 'usage' or not is_repeatable)", name="pricing"),
         CheckConstraint("trial_days between 0 and 365 and (trial_days = 0 or price_minor > 0 and not is_repeatable)", name="trial"),
+        CheckConstraint(
+            "licensed_per in ('member', 'seat') and (licensed_per = 'member'"
+            " or pricing in ('one_time', 'recurring') and not is_repeatable and kind not in ('service_offering', 'bundle'))",
+            name="licensed_per",
+        ),
         CheckConstraint("state in ('draft', 'in_review', 'published', 'deprecated', 'archived')", name="state"),
         CheckConstraint("required_rank between 0 and 4 and bonus_limit_bp between 0 and 10000", name="limits"),
         CheckConstraint("milestones is null or are_milestones(milestones)", name="milestones"),
@@ -142,16 +148,17 @@ class Order(Base):
     csm_id: Mapped[uuid.UUID | None]  # to whom the sale is attributed
     placed_by: Mapped[uuid.UUID | None]
     at: Mapped[datetime]
-    # purchase | trial | renewal | milestone | agreement | usage | bundle | part
+    # purchase | trial | renewal | milestone | agreement | usage | bundle | part | seats
     kind: Mapped[str] = mapped_column(server_default=text("'purchase'"), default="purchase")
-    license_id: Mapped[uuid.UUID | None]  # of a renewal, a run, a part that was owned: the licence it belongs to
+    license_id: Mapped[uuid.UUID | None]  # of a renewal, a run, a part that was owned, more seats: the licence it belongs to
     discount_minor: Mapped[int] = mapped_column(server_default=text("0"), default=0)  # what a coupon took off
     coupon_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(Coupon.id))
     bundle_id: Mapped[uuid.UUID | None]  # of a part: the order of the bundle
     __table_args__ = (
         CheckConstraint(
-            "kind in ('purchase', 'trial', 'renewal', 'milestone', 'agreement', 'usage', 'bundle', 'part')"
-            " and (kind not in ('renewal', 'usage') or license_id is not null) and (license_id is null or kind in ('renewal', 'usage', 'part'))"
+            "kind in ('purchase', 'trial', 'renewal', 'milestone', 'agreement', 'usage', 'bundle', 'part', 'seats')"
+            " and (kind not in ('renewal', 'usage', 'seats') or license_id is not null)"
+            " and (license_id is null or kind in ('renewal', 'usage', 'part', 'seats'))"
             " and (kind = 'part') = (bundle_id is not null)",
             name="kind",
         ),
@@ -159,8 +166,9 @@ class Order(Base):
         Index("store_order_usage_idx", "member_id", "license_id", "at", postgresql_where=text("kind = 'usage'")),
         Index("store_order_one_trial_idx", "member_id", "listing_id", unique=True, postgresql_where=text("kind = 'trial'")),
         CheckConstraint(
-            "quantity >= 1 and discount_minor >= 0 and total_minor >= 0 and case when excludes_tax"
-            " then 2 * abs(total_minor + discount_minor - price_minor * quantity) <= quantity"
+            "quantity >= 1 and discount_minor >= 0 and total_minor >= 0"
+            " and case when kind = 'seats' then total_minor <= price_minor * quantity + quantity"
+            " when excludes_tax then 2 * abs(total_minor + discount_minor - price_minor * quantity) <= quantity"
             " else total_minor = price_minor * quantity - discount_minor end",
             name="total",
         ),
@@ -206,6 +214,9 @@ class License(Base):
     version: Mapped[str]  # the version bought
     installed_version: Mapped[str | None]
     quantity: Mapped[int]
+    seats: Mapped[int | None]  # None: for the whole member
+    next_seats: Mapped[int | None]  # fewer from the next term on
+    worth_offset: Mapped[int] = mapped_column(server_default=text("0"), default=0)  # of the running term, as a subscription's
     state: Mapped[str]  # trial | active | suspended | ended
     is_exclusive: Mapped[bool]  # one a member; false for listings that may be bought again and again
     starts_at: Mapped[datetime]
@@ -231,6 +242,11 @@ class License(Base):
             name="term",
         ),
         CheckConstraint("monthly_cap_minor > 0", name="cap"),
+        CheckConstraint(
+            "(seats is null or seats >= 1 and is_exclusive)"
+            " and (next_seats is null or seats is not null and period is not null and next_seats between 1 and seats - 1)",
+            name="seats",
+        ),
         Index("license_due_idx", "next_attempt_at", postgresql_where=text("next_attempt_at is not null")),
         Index("license_one_each_idx", "member_id", "listing_id", unique=True, postgresql_where=text("is_exclusive and state <> 'ended'")),
     )

@@ -17,6 +17,7 @@ from core.actor import MEMBER_ROLES, PUBLISHER_ROLES, Actor, kind_of
 from core.db import db
 from core.errors import Invalid, NotFound
 from core.ids import new_id
+from membership import leaving
 from membership.models import ApiKey, Member
 
 ROLES = ("owner", "buyer", "viewer", "operator", "finance", "csm")  # what an operator may choose; a publisher's keys are made at its own page
@@ -129,6 +130,8 @@ def revoke(key_id: uuid.UUID, *, at: datetime) -> ApiKey:
     if key is None:
         raise NotFound(_("There is no such API key."))
     key.revoked_at = key.revoked_at or at
+    if key.member_id is not None:
+        leaving.left(key.member_id, key.id, at)
     with _lock:
         _memory.keys.pop(key.key_hash, None)
     return key

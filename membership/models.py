@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Dialect, ForeignKey, ForeignKeyConstraint, Identity, Index, Numeric, TypeDecorator, text
+from sqlalchemy import CheckConstraint, Dialect, ForeignKey, ForeignKeyConstraint, Identity, Index, Numeric, TypeDecorator, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db import Base
@@ -90,6 +90,7 @@ class User(Base):
     disabled_at: Mapped[datetime | None]
     __table_args__ = (
         Index(None, "member_id"),
+        UniqueConstraint("member_id", "id"),  # so that a key of another table can name whose it is
         CheckConstraint(
             "(role in ('owner', 'buyer', 'viewer')) = (member_id is not null) and (role = 'publisher') = (publisher_id is not null)",
             name="role_belongs",
@@ -130,6 +131,7 @@ class ApiKey(Base):
     __table_args__ = (
         CheckConstraint("(role = 'publisher') = (publisher_id is not null)", name="publisher"),
         Index(None, "member_id"),
+        UniqueConstraint("member_id", "id"),
         Index("api_key_publisher_id_idx", "publisher_id", postgresql_where=text("publisher_id is not null")),
     )
 

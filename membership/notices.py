@@ -191,6 +191,12 @@ SENTENCES: dict[str, Callable[[_Facts], str]] = {
     ),
     "license_restored": lambda f: _("%(name)s is paid and works again.", name=f.name()),
     "license_over": lambda f: _("Your licence of %(name)s has ended. What you downloaded stays yours.", name=f.name()),
+    "license_seats_lost": lambda f: _(
+        "%(name)s has fewer seats now: %(seats)s. These have none any more: %(names)s",
+        name=f.name(),
+        seats=f.text("seats"),
+        names=", ".join(f.details.get("names", [])),
+    ),
     "trial_over": lambda f: _("Your trial of %(name)s has ended. Nothing was charged; you can buy it in the store.", name=f.name()),
     "app_quarantined": lambda f: _("%(name)s is in quarantine while a security question is examined: %(reason)s", name=f.name(), reason=f.text("reason")),
     "app_lifted": lambda f: _("The quarantine of %(name)s is lifted; it can be used again.", name=f.name()),
@@ -204,7 +210,9 @@ SENTENCES: dict[str, Callable[[_Facts], str]] = {
     "seats_changed": lambda f: _("%(name)s now has %(seats)s seats.", name=f.name(), seats=f.text("seats")),
     "edition_changed": lambda f: _("You now have the %(edition)s edition of %(name)s.", edition=f.name("edition"), name=f.name()),
     "order_refunded": lambda f: (
-        _("%(amount)s was given back to your wallet for %(name)s. Its licence has ended.", amount=f.money(), name=f.name())
+        _("%(amount)s was given back to your wallet for seats of %(name)s. These seats have ended.", amount=f.money(), name=f.name())
+        if f.details.get("licence") == "revoke" and f.details.get("kind") == "seats"
+        else _("%(amount)s was given back to your wallet for %(name)s. Its licence has ended.", amount=f.money(), name=f.name())
         if f.details.get("licence") == "revoke"
         else _("%(amount)s was given back to your wallet for %(name)s.", amount=f.money(), name=f.name())
         if f.details.get("licence") == "none"

@@ -15,7 +15,7 @@ from core.actor import MEMBER_ROLES, ROLES
 from core.db import db
 from core.errors import Conflict, Invalid, NotFound
 from core.ids import new_id
-from membership import passwords
+from membership import leaving, passwords
 from membership.models import Member, Subscription, User
 
 INVITATION_DAYS = 7
@@ -174,6 +174,7 @@ def disable(member_id: uuid.UUID, user_id: uuid.UUID, *, at: datetime) -> User:
     if user.disabled_at is None:
         user.disabled_at = at
         user.seat_subscription_id = None
+        leaving.left(member_id, user_id, at)
         audit.record("user.disable", user.email, at=at, member_id=member_id)
     return user
 

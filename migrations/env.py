@@ -20,6 +20,7 @@ import marketplace.order.coupon_models
 import marketplace.partner.partner_models
 import marketplace.release.lifecycle_models
 import marketplace.run.run_models
+import marketplace.seat.seat_models
 import marketplace.service.service_models
 import marketplace.store.search_index  # noqa: F401
 import membership.models

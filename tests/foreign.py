@@ -15,9 +15,11 @@ from core.actor import Actor
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import derived, new_id, request_hash
+from marketplace.models import License
 from marketplace.order import orders
 from marketplace.partner import claims
 from marketplace.run.run_models import Run, RunFile
+from marketplace.seat import seats
 from membership import notices, sessions
 from membership.models import Edition, Member, ProductLine, Subscription, UserSession
 from operations.models import Offer
@@ -93,6 +95,16 @@ def an_order(member: Member) -> dict[str, object]:
     return {"order_id": order.id, "license_id": order.id}
 
 
+def a_seat(member: Member) -> dict[str, object]:
+    """Somebody who holds a seat of a licence."""
+    order, holder = make_order(member, make_listing(f"foreign-{new_id().hex[-12:]}")), make_user("viewer", member)
+    with transaction(SYSTEM) as session:
+        session.get_one(License, (member.id, order.id)).seats = 2
+        session.flush()
+        seats.assign(member.id, order.id, holder.id, at=AT, by=None)
+    return {"holder_id": holder.id}
+
+
 def an_offer(member: Member) -> dict[str, object]:
     listing = make_listing(f"foreign-{new_id().hex[-12:]}")
     with transaction(SYSTEM) as session:
@@ -162,6 +174,7 @@ FOREIGN: dict[str, Callable[[Member], dict[str, object]]] = {
     "card_id": a_card,
     "order_id": an_order,
     "license_id": an_order,
+    "holder_id": a_seat,
     "offer_id": an_offer,
     "hold_id": a_hold,
     "run_id": a_run,

@@ -22,7 +22,7 @@ select t.book_id as member_id, t.id, t.currency, t.seq, t.kind, t.effective_at a
   x.consumed_minor, x.consumed_tax_minor, x.from_paid_minor, x.from_bonus_minor, x.owed_minor, x.received_minor,
   x.returned_minor, coalesce(f.tax, x.returned_tax_minor) as returned_tax_minor, x.back_paid_minor, x.back_bonus_minor,
   l.name_zh || coalesce(' · ' || z.name_zh, '') || case when o.kind = 'usage' then ' · 单次运行' else '' end as name_zh,
-  l.name_en || coalesce(' · ' || z.name_en, '') || case when o.kind = 'usage' then ' · one run' else '' end as name_en,
+  l.name_en || coalesce(' · ' || z.name_en, '') || case o.kind when 'usage' then ' · one run' when 'seats' then ' · more seats' else '' end as name_en,
   coalesce(y.tax_rate_bp, l.tax_rate_bp) as own_rate_bp, o.version, coalesce(o.quantity, 1) as quantity, c.motion, c.service_from, c.service_until,
   n.name_zh as line_zh, n.name_en as line_en, e.name_zh as edition_zh, e.name_en as edition_en, m.seats, p.base_minor, p.seat_minor,
   coalesce(o.excludes_tax, p.excludes_tax) as excludes_tax,

@@ -197,6 +197,12 @@ from store_order o where not exists (select from listing l where l.id = o.listin
 select format('book %s, licence %s', l.member_id, l.id) as subject, 'listing' as what, l.listing_id::text as recorded, coalesce(o.listing_id::text, 'no order') as derived
 from license l left join store_order o on o.member_id = l.member_id and o.id = l.id where l.listing_id is distinct from o.listing_id
 
+-- check: seats of a licence
+with held as (select member_id, license_id, count(*) as n from license_seat where released_at is null group by 1, 2)
+select format('book %s, licence %s', h.member_id, h.license_id) as subject, 'seats held' as what, h.n::text as recorded,
+  'at most ' || coalesce(l.seats, 0) as derived
+from held h left join license l on l.member_id = h.member_id and l.id = h.license_id where h.n > coalesce(l.seats, 0)
+
 -- check: subscription charge
 select format('book %s, subscription charge %s', c.member_id, c.id) as subject, 'amount' as what, c.amount_minor::text as recorded,
   coalesce((-t.amount_minor)::text, 'no transaction') as derived

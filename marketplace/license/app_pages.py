@@ -9,13 +9,14 @@ from flask_babel import gettext as _
 from marshmallow import ValidationError
 
 from core.access import MEMBERS, requires
-from core.actor import actor
+from core.actor import Actor, actor
 from core.clock import now
 from core.db import transaction
 from marketplace.license import downloads, installs, licenses
 from marketplace.models import ListingVersion
 from marketplace.order import usage_charges
 from marketplace.run import runs
+from marketplace.seat import seats
 from marketplace.store import contents, listings, reviews
 from marketplace.store.store_schemas import ReviewForm
 from membership.models import Member
@@ -30,7 +31,11 @@ def list_apps() -> ResponseReturnValue:
     acting = actor()
     with transaction(acting):
         owned = licenses.list_owned(acting.member)
-        return render_template("storefront/apps.html", owned=owned, packs=licenses.list_packs(acting.member), updates=[one for one in owned if one.update])
+        per_seat = [one.license.id for one in owned if one.license.seats is not None]
+        return render_template(
+            "storefront/apps.html", owned=owned, packs=licenses.list_packs(acting.member), updates=[one for one in owned if one.update],
+            taken=seats.taken(acting.member, per_seat), mine=seats.held_by(acting, per_seat),
+        )  # fmt: skip
 
 
 @apps.get("/apps/<uuid:license_id>")
@@ -55,10 +60,18 @@ def page(license_id: uuid.UUID, *, errors: object = None, form: Mapping[str, obj
             "storefront/app.html", owned=owned, listing=owned.listing, license=owned.license, order=owned.order, chosen=chosen, versions=versions,
             publisher=licenses.publisher_of(owned.listing), installed=_installed(owned, versions), inside=contents.of(chosen.sha256),
             history=installs.history(acting.member, license_id), is_valid=licenses.is_valid(owned.license, at), mine=mine, form=values, errors=errors,
-            can_run=owned.listing.kind in runs.KINDS,
+            can_run=owned.listing.kind in runs.KINDS, may_run=licenses.may_run(owned.license, acting), **_seats(owned, acting),
             month=usage_charges.month_of(owned.license, at) if owned.license.monthly_cap_minor else None,
         )  # fmt: skip
     return rendered, status
+
+
+def _seats(owned: licenses.Owned, acting: Actor) -> dict[str, object]:
+    """What the page says of seats; `seats` is None where the licence is for the whole member."""
+    found = seats.show(owned.license) if owned.license.seats is not None else None
+    manages = acting.role in ("owner", "buyer")
+    others = seats.candidates(owned.license, found) if found and found.free and manages else []
+    return {"seats": found, "has_seat": seats.holds(owned.license, acting), "manages": manages, "candidates": others}
 
 
 def _installed(owned: licenses.Owned, versions: Sequence[ListingVersion]) -> ListingVersion | None:

@@ -58,7 +58,7 @@ def choose(owned: licenses.Owned, wanted: str | None = None) -> ListingVersion:
 
 
 def hand_out(member_id: uuid.UUID, license_id: uuid.UUID, *, at: datetime, user_id: uuid.UUID | None = None, version: str | None = None) -> Handout:
-    """Give a licence's holder the bundle and record the download. Raises NotFound, LicenseEnded, Quarantined, EditionTooLow."""
+    """Give a licence's holder the bundle and record the download. Raises NotFound, LicenseEnded, NoSeat, Quarantined, EditionTooLow."""
     owned = licenses.owned(member_id, license_id)
     licenses.check(owned.license, at)
     chosen = choose(owned, version)

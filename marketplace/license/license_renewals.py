@@ -19,6 +19,7 @@ from core.settings import Settings
 from marketplace.license import license_terms
 from marketplace.models import License, Listing, Order
 from marketplace.order import pricing
+from marketplace.seat import seats
 from marketplace.store.listings import ON_SHOW, compatibility
 from membership import entitlements, notices, subscriptions, terms
 from membership.models import Member
@@ -92,7 +93,13 @@ def _due_minor(at: datetime) -> ColumnElement[int]:
     """What the next term costs, with tax, in SQL."""
     entity = select(Member.entity_id).where(Member.id == License.member_id).scalar_subquery()
     rate = func.coalesce(License.tax_rate_bp, func.tax_rate_at(entity, at))
-    return func.gross_of(License.price_minor * License.quantity, rate, License.excludes_tax)
+    pieces = func.coalesce(License.next_seats, License.seats, License.quantity)
+    return func.gross_of(License.price_minor * pieces, rate, License.excludes_tax)
+
+
+def pieces_of(license: License) -> int:
+    """How many pieces the next term is charged for: seats, or what was bought."""
+    return license.next_seats or license.seats or license.quantity
 
 
 def _judged(license: License, listing: Listing, at: datetime) -> _Due:
@@ -101,9 +108,9 @@ def _judged(license: License, listing: Listing, at: datetime) -> _Due:
     wanted = license.auto_renews and license.state != "trial" and listing.state in ON_SHOW
     verdict = compatibility(listing, entitlements.ranks_of(license.member_id)) if wanted else None
     if verdict is None or not verdict.allowed:
-        return _Due(license, listing, seller, None, license.price_minor * license.quantity)
+        return _Due(license, listing, seller, None, license.price_minor * pieces_of(license))
     rate = seller.tax_rate_at(at) if license.tax_rate_bp is None else license.tax_rate_bp
-    unit, total = (gross_of(n * license.price_minor, rate if license.excludes_tax else 0) for n in (1, license.quantity))
+    unit, total = (gross_of(n * license.price_minor, rate if license.excludes_tax else 0) for n in (1, pieces_of(license)))
     tax = tax_included(total, rate)
     term = license.term + 1
     content = request_hash("license.renewal", license=license.id, term=term, amount_minor=total)
@@ -127,7 +134,7 @@ def _prolong(one: _Due, result: wallets.ChargeResult, at: datetime) -> None:
         insert(Order),
         {
             "member_id": license.member_id, "id": charge.id, "request_hash": charge.request_hash, "listing_id": license.listing_id, "version": license.version,
-            "quantity": license.quantity, "price_minor": one.unit_minor, "total_minor": one.total_minor, "excludes_tax": license.excludes_tax,
+            "quantity": pieces_of(license), "price_minor": one.unit_minor, "total_minor": one.total_minor, "excludes_tax": license.excludes_tax,
             "tax_minor": one.tax_minor, "currency": charge.currency, "paid_minor": result.paid_minor, "bonus_minor": result.bonus_minor,
             "credit_minor": result.credit_minor, "balance_after_minor": result.balance_after_minor, "state": "completed", "at": at,
             "kind": "renewal", "license_id": license.id,
@@ -137,6 +144,10 @@ def _prolong(one: _Due, result: wallets.ChargeResult, at: datetime) -> None:
         _tell("license_restored", one, at)
     license.state, license.suspended_at, license.anchor_day, license.term = "active", None, anchor, license.term + 1
     license.ends_at = license.next_attempt_at = terms.term_end(begins, license.period, anchor, one.seller.timezone)
+    if license.seats is not None:
+        license.seats, license.next_seats, license.worth_offset = pieces_of(license), None, 0
+        db.session.flush()
+        seats.fit(license, one.listing, at=at)
 
 
 def _wait(one: _Due, at: datetime, settings: Settings) -> None:

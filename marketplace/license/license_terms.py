@@ -31,6 +31,15 @@ def begin(member_id: uuid.UUID, license_id: uuid.UUID, bought: Offered, *, at: d
     db.session.flush()
 
 
+def term_start(license: License, timezone: str) -> datetime:
+    """When the running term of a recurring licence began, as the first instant of that day."""
+    assert license.period is not None
+    assert license.ends_at is not None
+    assert license.anchor_day is not None
+    last = terms.local_day(license.ends_at, timezone)
+    return terms.start_of_day(terms.add_months(last, -terms.MONTHS[license.period], license.anchor_day), timezone)
+
+
 def cancel(member_id: uuid.UUID, license_id: uuid.UUID, *, at: datetime) -> License:
     """Let it end with its term; one that is suspended ends at once. Doing it twice changes nothing. Raises NotFound, NotRenewing."""
     license = locked(member_id, license_id)

@@ -9,9 +9,11 @@ from flask_babel import gettext as _
 from sqlalchemy import func, select
 from sqlalchemy.orm import defer
 
+from core.actor import Actor, actor
 from core.db import db
 from core.errors import Forbidden, NotFound
 from marketplace.models import License, Listing, Order, Publisher
+from marketplace.seat import seats
 from marketplace.store.listings import is_newer
 
 
@@ -54,9 +56,15 @@ def is_valid(license: License, at: datetime) -> bool:
 
 
 def check(license: License, at: datetime) -> None:
-    """The licence check of everything that a licence opens. Raises LicenseEnded."""
+    """The licence check of everything that a licence opens, for whoever acts now. Raises LicenseEnded, NoSeat."""
     if not is_valid(license, at):
         raise LicenseEnded(_("This licence is not active. Your files stay yours; new downloads need an active licence."))
+    seats.check(license, actor())
+
+
+def may_run(license: License, acting: Actor) -> bool:
+    """May this actor's role run what the licence opens? Viewers only look, unless they hold a seat, which `check` asks for."""
+    return license.seats is not None or acting.role != "viewer"
 
 
 def owned(member_id: uuid.UUID, license_id: uuid.UUID) -> Owned:

@@ -3,16 +3,19 @@
 import uuid
 from datetime import datetime
 
+from flask import current_app
 from flask_babel import gettext as _
 from sqlalchemy import select
 
 from core.db import db
 from core.errors import Conflict, IdReused
 from core.ids import request_hash
+from core.settings import Settings
 from marketplace.license import license_terms
 from marketplace.models import License, Listing, Order
 from marketplace.order import pricing
 from marketplace.order.pricing import Offered
+from marketplace.seat import seats
 from membership import subscriptions, terms
 
 
@@ -45,22 +48,26 @@ def start(member_id: uuid.UUID, slug: str, trial_id: uuid.UUID, *, at: datetime,
     pricing.check_edition(member_id, bought)
     if not may_try(member_id, bought):
         raise TrialUsed(_("Your organisation has tried or bought this before."))
+    settings: Settings = current_app.extensions["settings"]
+    pieces = settings.license_trial_seats if bought.licensed_per == "seat" else 1
     seller = subscriptions.seller_of(member_id)
     nothing = dict.fromkeys(("price_minor", "total_minor", "tax_minor", "paid_minor", "bonus_minor", "credit_minor", "balance_after_minor"), 0)
     ends_at = terms.trial_end(at, bought.trial_days, seller.timezone)
     db.session.add(
         Order(
-            member_id=member_id, id=trial_id, request_hash=content, listing_id=bought.id, version=bought.version, quantity=1, currency=bought.currency,
+            member_id=member_id, id=trial_id, request_hash=content, listing_id=bought.id, version=bought.version, quantity=pieces, currency=bought.currency,
             state="completed", kind="trial", placed_by=placed_by, at=at, **nothing,
         )
     )  # fmt: skip
     db.session.flush()
     license = License(
-        member_id=member_id, id=trial_id, listing_id=bought.id, version=bought.version, quantity=1, state="trial", is_exclusive=True, starts_at=at,
+        member_id=member_id, id=trial_id, listing_id=bought.id, version=bought.version, quantity=pieces, state="trial", is_exclusive=True, starts_at=at,
         ends_at=ends_at, next_attempt_at=ends_at,
     )  # fmt: skip
     db.session.add(license)
     db.session.flush()
+    if bought.licensed_per == "seat":
+        seats.begin(license, pieces, at=at, by=placed_by)
     return license
 
 

@@ -47,7 +47,8 @@ def define(bundle: Listing, slugs: Sequence[str]) -> None:
     if len(parts) != len(slugs) or len(set(slugs)) < 2:
         raise Invalid(_("A bundle names two listings at least, each of them once."), field="parts")
     for one in parts:
-        if one.kind == "bundle" or one.pricing not in ("free", "one_time") or one.is_repeatable or one.milestones or one.currency != bundle.currency:
+        is_whole = one.pricing in ("free", "one_time") and not one.is_repeatable and one.licensed_per == "member" and not one.milestones
+        if one.kind == "bundle" or not is_whole or one.currency != bundle.currency:
             raise Invalid(_("“%(slug)s” cannot be a part: it is not bought once for a price.", slug=one.slug), field="parts")
     if not sum(one.price_minor for one in parts):
         raise Invalid(_("A bundle has one part at least that costs something."), field="parts")
@@ -98,7 +99,7 @@ def parts(member_id: uuid.UUID, bundle: pricing.Offered, *, at: datetime, discou
         .where(BundlePart.bundle_id == bundle.id)
         .order_by(BundlePart.position)
     ).all()
-    if not rows or any(one.state != "published" or one.current_version is None for one, _publisher in rows):
+    if not rows or any(one.state != "published" or one.current_version is None or one.licensed_per != "member" for one, _publisher in rows):
         raise pricing.NotForSale(_("A part of this bundle is not for sale at the moment."))
     owned = licenses.owned_listings(member_id)
     terms = [pricing.terms_of(one, publisher, one.current_version or "") for one, publisher in rows]

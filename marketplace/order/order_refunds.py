@@ -26,6 +26,7 @@ from core.ids import derived, request_hash
 from core.money import basis_points
 from marketplace.models import License, Listing, Order, OrderRefund, Publisher
 from marketplace.order import listing_bundles
+from marketplace.seat import seat_orders
 from membership import notices
 
 WHOLE_BP = 10_000
@@ -86,7 +87,7 @@ def propose(
         raise Invalid(_("Enter an amount above zero."), field="amount")
     if found.order.kind == "bundle" and amount_minor != found.open_minor:
         raise Invalid(_("A bundle is given back as a whole; for less, refund the order of a part."), field="amount")
-    details = {"order_id": str(order_id), "licence": licence, "name_zh": found.listing.name_zh, "name_en": found.listing.name_en}
+    details = {"order_id": str(order_id), "licence": licence, "kind": found.order.kind, "name_zh": found.listing.name_zh, "name_en": found.listing.name_en}
     wanted = Proposal(id, "order_refund", member_id, found.order.currency, amount_minor, code, reason, details)
     return approvals.propose(wanted, acting, at=at, prepare=lambda: _check(found, amount_minor))
 
@@ -149,9 +150,11 @@ def _from_where_it_is(part: Part, is_released: bool) -> Part:
 
 
 def _end(found: Refundable, at: datetime) -> None:
-    """The licence ends, unless the member had it before it bought the bundle that the order is a part of."""
+    """The licence ends, unless the member had it before it bought the bundle that the order is a part of; of seats that were added, these are taken."""
     order, license = found.order, found.license
-    if license and license.state != "ended" and not (order.kind == "part" and order.license_id):
+    if license and order.kind == "seats":
+        seat_orders.take_back(license, found.listing, order, at=at)
+    elif license and license.state != "ended" and not (order.kind == "part" and order.license_id):
         license.state, license.ends_at = "ended", at
 
 
@@ -170,7 +173,7 @@ def _record(one: Approval, refund_id: uuid.UUID, found: Refundable, amount_minor
     db.session.flush()
     details = {
         "order_id": str(order.id), "amount_minor": amount_minor, "currency": order.currency, "name_zh": found.listing.name_zh,
-        "name_en": found.listing.name_en, "licence": one.details["licence"] if found.license else "none",
+        "name_en": found.listing.name_en, "licence": one.details["licence"] if found.license else "none", "kind": order.kind,
     }  # fmt: skip
     notices.tell(order.member_id, "order_refunded", details, at=at, key=f"order_refunded:{refund_id}")
     outbox.publish("order.refunded", details, at=at, member_id=order.member_id)
@@ -206,7 +209,8 @@ def _rejected(one: Approval, _note: str, _at: datetime) -> None:
 
 
 def _describe(one: Approval) -> list[tuple[str, str]]:
-    licence = _("ends now") if one.details["licence"] == "revoke" else _("stays")
+    of_seats = one.details.get("kind") == "seats"
+    licence = (_("its added seats end now") if of_seats else _("ends now")) if one.details["licence"] == "revoke" else _("stays")
     return [(_("Order"), one.details["order_id"]), (_("Licence"), licence)]
 
 

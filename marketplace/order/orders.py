@@ -21,6 +21,7 @@ from core.ids import request_hash
 from marketplace.license import license_terms, trials
 from marketplace.models import Order
 from marketplace.order import coupons, listing_bundles, order_batches, order_entries, pricing, usage_charges
+from marketplace.seat import seats
 
 
 class AlreadyOwned(Conflict):
@@ -114,6 +115,8 @@ def place(
         placed = _outcome(quote, wanted, row)
     if terms.period and not placed.is_replay:
         license_terms.begin(member_id, placed.license_id, terms, at=at)
+    if terms.licensed_per == "seat" and not placed.is_replay:
+        seats.begin(license_terms.locked(member_id, placed.license_id), wanted.quantity, at=at, by=placed_by)
     return placed
 
 

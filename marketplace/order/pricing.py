@@ -59,11 +59,20 @@ class Offered:
     pricing: str = "one_time"
     excludes_tax: bool = False  # `price_minor` is stated without tax
     kind: str = "robot_task"
+    licensed_per: str = "member"  # member | seat: a piece is then a seat
 
     @property
     def is_plain(self) -> bool:
         """Bought once for a price, and nothing to mind besides: what the hot path sells."""
-        return self.pricing in ("free", "one_time") and self.kind != "bundle" and not (self.required_rank or self.required_features or self.trial_days)
+        return (
+            self.pricing in ("free", "one_time") and self.kind != "bundle" and self.licensed_per == "member"
+            and not (self.required_rank or self.required_features or self.trial_days)
+        )  # fmt: skip
+
+    @property
+    def is_counted(self) -> bool:
+        """Whoever buys it says how many: pieces, or seats."""
+        return self.is_repeatable or self.licensed_per == "seat"
 
     def paid_minor(self, quantity: int, rate_bp: int) -> int:
         """What is paid for so many pieces, with tax; where the price leaves it out, that of all pieces is rounded once."""
@@ -125,7 +134,7 @@ def terms_of(listing: Listing, publisher: Publisher, version: str) -> Offered:
         listing.id, listing.slug, listing.revision, version, listing.currency, listing.price_minor, listing.tax_rate_bp, listing.bonus_limit_bp,
         publisher.commission_bp if publisher.kind == "partner" else None, listing.is_repeatable,
         listing.product_line, listing.required_rank, tuple(listing.required_features), listing.period, listing.trial_days,
-        publisher.id, listing.pricing, listing.excludes_tax, listing.kind,
+        publisher.id, listing.pricing, listing.excludes_tax, listing.kind, listing.licensed_per,
     )  # fmt: skip
 
 
@@ -135,7 +144,7 @@ def quote(member_id: uuid.UUID, listing: Offered, quantity: int, *, at: datetime
     Tax comes out of what is paid, a partner gets its net share, the rest is ours; bonus pays at most the set part of ours.
     Raises EditionTooLow, and Invalid for several pieces of what a member has only once.
     """
-    if quantity != 1 and not listing.is_repeatable:
+    if quantity != 1 and not listing.is_counted:
         raise Invalid(_("One licence serves your whole organisation: buy one."), field="quantity")
     check_edition(member_id, listing)
     return _laid_out(listing, quantity, rate_of(member_id, listing, at), discount_minor)

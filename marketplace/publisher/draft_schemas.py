@@ -40,6 +40,10 @@ class ListingDraftFields(Schema):
         allow_none=True, validate=validate.OneOf(["month", "year"], error=_l("Choose month or year.")), metadata={"description": "Of a recurring price."}
     )
     trial_days = fields.Integer(strict=True, validate=validate.Range(0, 365, error=_l("Enter 0 to 365 days.")), metadata={"description": "0: no trial."})
+    licensed_per = fields.String(
+        validate=validate.OneOf(["member", "seat"], error=_l("Choose who one licence is for.")),
+        metadata={"description": "`member`: one licence serves an organisation; `seat`: the price is that of a seat, and a buyer says how many."},
+    )
     is_repeatable = fields.Boolean(metadata={"description": "May be bought any number of times, like a usage pack; else one licence serves an organisation."})
     product_line = fields.String(
         allow_none=True,
@@ -123,6 +127,7 @@ class OwnListingOut(RecordSchema):
     currency = fields.String(required=True)
     period = fields.String(required=True, allow_none=True)
     trial_days = fields.Integer(required=True)
+    licensed_per = fields.String(required=True)
     is_repeatable = fields.Boolean(required=True)
     product_line = fields.String(required=True, allow_none=True)
     required_rank = fields.Integer(required=True)

@@ -30,6 +30,7 @@ from membership.models import LegalEntity
 WORDS = {"name_zh": 2, "name_en": 4, "summary_zh": 8, "summary_en": 20, "description_zh": 60, "description_en": 120}  # least characters on sale
 DEFAULTS: dict[str, Any] = {
     "summary_zh": "", "summary_en": "", "description_zh": "", "description_en": "", "pricing": "free", "price_minor": 0, "period": None, "trial_days": 0,
+    "licensed_per": "member",
     "is_repeatable": False, "product_line": None, "required_rank": 0, "required_features": [], "minutes_saved": 0, "automates": [],
 }  # fmt: skip
 FIXED = ("slug", "kind")  # a bundle names both
@@ -185,6 +186,8 @@ def _check_terms(values: Mapping[str, Any]) -> None:
         wrong["period"] = _("Choose the period of a recurring price.") if values["pricing"] == "recurring" else _("Only a recurring price has a period.")
     if values["trial_days"] and (values["pricing"] == "free" or values["is_repeatable"]):
         wrong["trial_days"] = _("A trial needs a price, and a licence that is bought once.")
+    if values["licensed_per"] == "seat" and (values["pricing"] == "free" or values["is_repeatable"]):
+        wrong["licensed_per"] = _("Seats need a price, and a licence that is bought once.")
     if values["pricing"] == "recurring" and values["is_repeatable"]:
         wrong["is_repeatable"] = _("A recurring licence is bought once.")
     lines = {line.code for line in catalogue.product_lines()}

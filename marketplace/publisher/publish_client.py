@@ -27,6 +27,7 @@ from marketplace.sandbox.limits import Limits
 OK, REFUSED, NOT_TRIED = 0, 1, 2
 POLL_S = 1.0
 SAME = ("category", "name_zh", "name_en", "summary_zh", "summary_en", "description_zh", "description_en", "pricing", "price_minor", "period", "trial_days",
+        "licensed_per",
         "product_line", "required_rank", "required_features", "automates")  # fmt: skip
 RENAMED = {"repeatable": "is_repeatable", "minutes_saved_per_run": "minutes_saved"}  # as listing.json says it, as the API does
 

@@ -69,6 +69,7 @@ class ShowcaseListing:
     pricing: str
     period: str | None
     trial_days: int  # 0: no trial
+    licensed_per: str  # member | seat
     repeatable: bool
     bonus_limit_bp: int
     required_rank: int
@@ -154,7 +155,7 @@ def pack(manifest: dict[str, Any], files: Mapping[str, bytes]) -> Bundle:
 def read_listing(folder: Path) -> ShowcaseListing:
     """One folder's `listing.json`. Raises `BundleInvalid` when it does not say what the schema asks for."""
     declared = _declared(folder, "listing")
-    left_out = {"tax_rate_bp": None, "excludes_tax": None, "trial_days": 0}
+    left_out = {"tax_rate_bp": None, "excludes_tax": None, "trial_days": 0, "licensed_per": "member"}
     values = left_out | {field.name: declared[field.name] for field in fields(ShowcaseListing) if field.name in declared}
     for name in ("required_features", "permissions"):
         values[name] = tuple(values[name])

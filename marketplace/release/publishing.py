@@ -83,7 +83,7 @@ def publish(offered: bundles.ShowcaseListing, publisher: Publisher, at: datetime
         "publisher_id": publisher.id, "kind": offered.kind, "category": offered.category, "name_zh": offered.name_zh, "name_en": offered.name_en,
         "summary_zh": offered.summary_zh, "summary_en": offered.summary_en, "description_zh": offered.description_zh,
         "description_en": offered.description_en, "state": "published", "pricing": offered.pricing,
-        "period": offered.period, "trial_days": offered.trial_days,
+        "period": offered.period, "trial_days": offered.trial_days, "licensed_per": offered.licensed_per,
         "currency": offered.currency, "price_minor": offered.price_minor, "tax_rate_bp": offered.tax_rate_bp, "excludes_tax": _excludes_tax(offered, at),
         "bonus_limit_bp": offered.bonus_limit_bp, "is_repeatable": offered.repeatable, "product_line": offered.product_line,
         "required_rank": offered.required_rank, "required_features": list(offered.required_features),

@@ -21,6 +21,7 @@ from marketplace.release.publishing import HAN
 from marketplace.run import run_jobs, runs
 from marketplace.run.run_models import Run
 from marketplace.sandbox import box
+from marketplace.seat import seats
 from marketplace.store import contents
 from marketplace.store.store_schemas import RunForm
 
@@ -57,13 +58,14 @@ def _form(
             "storefront/run_new.html", owned=owned, listing=owned.listing, version=version, inside=inside, missing=box.unavailable(),
             is_valid=licenses.is_valid(owned.license, now()), latest=runs.latest(acting.member, license_id), errors=errors, form=form or {},
             run_id=(form or {}).get("id") or new_id(), limit_mb=settings.run_input_mb, per_day=settings.runs_per_day, keep_days=settings.run_keep_days,
-            refused=refused, month=usage_charges.month_of(owned.license, now()) if owned.license.monthly_cap_minor else None,
+            refused=refused, has_seat=seats.holds(owned.license, acting), may_run=licenses.may_run(owned.license, acting),
+            month=usage_charges.month_of(owned.license, now()) if owned.license.monthly_cap_minor else None,
         )  # fmt: skip
     return page, status
 
 
 @run_pages.post("/apps/<uuid:license_id>/runs")
-@requires("owner", "buyer")
+@requires(*MEMBERS)
 def create_run(license_id: uuid.UUID) -> ResponseReturnValue:
     """Put a run in line; the form's id makes a double click one run."""
     acting, form = actor(), request.form.to_dict()
@@ -134,7 +136,7 @@ def download(run_id: uuid.UUID, direction: str, n: int) -> ResponseReturnValue:
 
 
 @run_pages.post("/apps/runs/<uuid:run_id>/again")
-@requires("owner", "buyer")
+@requires(*MEMBERS)
 def run_again(run_id: uuid.UUID) -> ResponseReturnValue:
     """The same input and parameters once more."""
     acting = actor()

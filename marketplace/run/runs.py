@@ -20,8 +20,9 @@ from sqlalchemy.orm import defer
 
 from billing.wallet.wallets import HoldClosed, WalletFrozen
 from core import outbox
+from core.actor import actor
 from core.db import db
-from core.errors import Conflict, IdReused, Invalid, NotFound
+from core.errors import Conflict, Forbidden, IdReused, Invalid, NotFound
 from core.ids import request_hash
 from core.settings import Settings
 from core.texts import is_storable
@@ -97,7 +98,7 @@ def runnable(owned: licenses.Owned) -> ListingVersion | None:
 
 
 def request(member_id: uuid.UUID, license_id: uuid.UUID, wanted: Wanted, settings: Settings, *, at: datetime, by: uuid.UUID | None, by_name: str) -> Run:
-    """Put a run in line. Replaying the id returns the first run. Raises NotFound, LicenseEnded, Quarantined, CannotRun, TooManyRuns, IdReused.
+    """Put a run in line. Replaying the id returns the first run. Raises NotFound, LicenseEnded, NoSeat, Quarantined, CannotRun, TooManyRuns, IdReused.
 
     Where the price is by use, the run's price is set aside: raises CapReached, InsufficientFunds, WalletFrozen.
     """
@@ -110,6 +111,8 @@ def request(member_id: uuid.UUID, license_id: uuid.UUID, wanted: Wanted, setting
         return first
     owned = licenses.owned(member_id, license_id)
     licenses.check(owned.license, at)
+    if not licenses.may_run(owned.license, actor()):
+        raise Forbidden(_("You may look, but not run it. Ask an owner or a buyer of your organisation."))
     version = runnable(owned)
     if version is None:
         raise CannotRun(_("This cannot be run here; download it instead."))

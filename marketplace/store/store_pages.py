@@ -223,7 +223,7 @@ def _confirmation(
     acting, at = actor(), now()
     with transaction(acting):
         terms = pricing.offered(slug)
-        quantity = quantity if terms.is_repeatable else 1
+        quantity = quantity if terms.is_counted else 1
         shown = listings.find_on_show(slug, _ranks(acting))
         if not shown.is_usable:
             flash(entitlements.sentence(shown.verdict) if shown.verdict else "", "warning")

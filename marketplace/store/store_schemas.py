@@ -181,6 +181,11 @@ class ListingOut(Schema):
     product_line = fields.String(required=True, allow_none=True)
     required_features = fields.List(fields.String(), required=True)
     is_repeatable = fields.Boolean(required=True)
+    licensed_per = fields.String(
+        required=True,
+        validate=validate.OneOf(["member", "seat"]),
+        metadata={"description": "`seat`: the price is that of a seat, and the quantity of an order is how many"},
+    )
     minutes_saved = fields.Integer(required=True, metadata={"description": "Per run, as the publisher states."})
     rating = fields.Nested(RatingOut, required=True)
     publisher = fields.Nested(PublisherOut, required=True)
@@ -247,7 +252,8 @@ class LicenseOut(Schema):
     installed_version = fields.String(required=True, allow_none=True)
     newest_version = fields.String(required=True, allow_none=True)
     quantity = fields.Integer(required=True)
-    state = fields.String(required=True, validate=validate.OneOf(["active", "suspended", "ended"]))
+    seats = fields.Integer(required=True, allow_none=True, metadata={"description": "Null: for the whole organisation"})
+    state = fields.String(required=True, validate=validate.OneOf(["trial", "active", "suspended", "ended"]))
     starts_at = fields.DateTime(required=True)
     ends_at = fields.DateTime(required=True, allow_none=True)
 

@@ -18,8 +18,9 @@ from core.db import act_as, transaction
 from core.errors import AppError
 from core.ids import derived
 from marketplace.license import license_renewals
-from marketplace.models import Listing
+from marketplace.models import License, Listing
 from marketplace.order import orders
+from marketplace.seat import seat_orders
 from membership import catalogue, subscriptions
 from operations import offers
 from operations.demo.behaviour import Habit
@@ -41,7 +42,7 @@ class Plan:
     subscribes_at: datetime
     stops_paying_at: datetime | None
     purchases: list[tuple[datetime, str]] = field(default_factory=list)  # when, listing
-    changes: list[tuple[datetime, str]] = field(default_factory=list)  # when, seats | upgrade | cancel
+    changes: list[tuple[datetime, str]] = field(default_factory=list)  # when, seats | upgrade | cancel | app seats
     subscription_id: uuid.UUID | None = None
 
 
@@ -73,8 +74,10 @@ def plans(rng: random.Random, cast: list[Cast], habits: dict[str, Habit], listin
         made[one.number] = plan
     first = made[cast[0].number]  # whose people the demo's customer logins are: on their way, with money, and not everything bought yet
     first.subscribes_at = since + timedelta(days=45, hours=3)
-    first.line, first.rank, first.period, first.changes = "crm", 2, "year", []
-    first.purchases = [(first.subscribes_at + timedelta(days=40 * n), slug) for n, slug in enumerate(("usage-pack", "visit-report", "clean-phone-numbers"), 1)]
+    first.line, first.rank, first.period = "crm", 2, "year"
+    bought = ("usage-pack", "visit-report", "clean-phone-numbers", "daily-report-digest")
+    first.purchases = [(first.subscribes_at + timedelta(days=40 * n), slug) for n, slug in enumerate(bought, 1)]
+    first.changes = [(first.subscribes_at + timedelta(days=230), "app seats")]
     return made
 
 
@@ -157,15 +160,17 @@ class Year:
         plan.subscription_id = subscription_charges.start(one.id, wanted, at=at).subscription.id
 
     def _buy(self, session: Session, one: Cast, _plan: Plan, at: datetime, slug: str) -> None:
-        price, by_use = session.execute(select(Listing.price_minor, Listing.pricing == "usage").where(Listing.slug == slug)).one()
-        if by_use:
-            wanted = orders.Wanted(derived("demo", "order", one.number, slug, at.isoformat()), price, monthly_cap_minor=100 * price)
-            orders.place(one.id, slug, wanted, at=at, placed_by=one.owner_id)
+        terms = session.execute(select(Listing.price_minor, Listing.pricing, Listing.licensed_per).where(Listing.slug == slug)).one()
+        price, order_id = terms.price_minor, derived("demo", "order", one.number, slug, at.isoformat())
+        if terms.pricing == "usage":
+            orders.place(one.id, slug, orders.Wanted(order_id, price, monthly_cap_minor=100 * price), at=at, placed_by=one.owner_id)
+        elif terms.licensed_per == "seat":
+            orders.place(one.id, slug, orders.Wanted(order_id, price, max(2, one.company.seats // 2)), at=at, placed_by=one.owner_id)
         elif slug != "usage-pack" and self.rng.random() < 0.4:
             self._accept_offer(session, one, slug, price, at)
         else:
-            wanted = orders.Wanted(derived("demo", "order", one.number, slug, at.isoformat()), price, self.rng.randint(1, 20) if slug == "usage-pack" else 1)
-            orders.place(one.id, slug, wanted, at=at, placed_by=one.owner_id)
+            quantity = self.rng.randint(1, 20) if slug == "usage-pack" else 1
+            orders.place(one.id, slug, orders.Wanted(order_id, price, quantity), at=at, placed_by=one.owner_id)
         habit = self.habits[one.number]
         if slug in habit.toil:
             habit.automated_since[slug] = at + timedelta(days=2)
@@ -182,11 +187,22 @@ class Year:
         act_as(session, me)
         offers.accept(one.id, offer_id, price_minor, me, at=at)
 
-    def _change(self, _session: Session, one: Cast, plan: Plan, at: datetime, what: str) -> None:
+    def _add_app_seat(self, session: Session, one: Cast, at: datetime) -> None:
+        """One more colleague is to use an app that is licensed by seats."""
+        found = session.scalars(select(License.id).where(License.member_id == one.id, License.seats.is_not(None), License.state == "active").limit(1)).first()
+        if found is not None:
+            charge = seat_orders.preview(one.id, found, 1, at=at).quote.total_minor
+            wanted = seat_orders.Wanted(derived("demo", "app-seat", one.number, at.isoformat()), 1, charge)
+            seat_orders.add(one.id, found, wanted, at=at, placed_by=one.owner_id)
+
+    def _change(self, session: Session, one: Cast, plan: Plan, at: datetime, what: str) -> None:
         if plan.subscription_id is None:
             return
         if what == "cancel":
             subscription_ends.cancel(one.id, plan.subscription_id, at=at)
+            return
+        if what == "app seats":
+            self._add_app_seat(session, one, at)
             return
         now = subscriptions.show(one.id, plan.subscription_id)
         rank = min(now.rank + 1, 4) if what == "upgrade" else None

@@ -42,7 +42,7 @@ left join lateral (select * from subscription s where s.member_id = m.id order b
 left join lateral (select id from app_user where member_id = m.id and role = 'owner' order by created_at, id limit 1) u on true
 where m.state = 'active' and w.state = 'open' order by m.number
 """)
-_FOR_SALE = text("select slug, price_minor from listing where state = 'published' and price_minor > 0 and milestones is null order by slug")
+_FOR_SALE = text("select slug, price_minor, licensed_per from listing where state = 'published' and price_minor > 0 and milestones is null order by slug")
 
 
 class Life:
@@ -104,8 +104,8 @@ class Life:
             self.done["refused"] += 1  # too little money, owned already: it happens in life too
 
     def _buy(self, one: Row[Any], chance: random.Random, at: datetime) -> None:
-        slug, price = chance.choice(self.for_sale)
-        quantity = chance.randint(1, 20) if slug == "usage-pack" else 1
+        slug, price, licensed_per = chance.choice(self.for_sale)
+        quantity = chance.randint(1, 20) if slug == "usage-pack" else chance.randint(2, 6) if licensed_per == "seat" else 1
         orders.place(one.id, slug, orders.Wanted(_id("order", one, at), price, quantity), at=at, placed_by=one.owner_id)
         self.done["bought"] += 1
 

@@ -1,4 +1,4 @@
-"""What the demo store offers besides plain prices: a coupon for newcomers; and who has installed what."""
+"""What the demo store offers besides plain prices: a coupon for newcomers; who holds which seats, and who has installed what."""
 
 from datetime import datetime, timedelta
 
@@ -14,6 +14,8 @@ from marketplace.order.pricing import EditionTooLow
 from marketplace.publisher import publishers
 from marketplace.release import publishing
 from marketplace.release.lifecycle import Quarantined
+from marketplace.seat import seats
+from membership.models import User
 
 COUPON = "WELCOME15"
 BUNDLE = ("sales-starter", "销售起步套装", "Sales starter bundle", 399_00, ("merge-duplicate-contacts", "quote-document", "sales-funnel-sheet"))
@@ -46,6 +48,17 @@ def bundle(at: datetime) -> None:
     listing_bundles.publish_version(made, at=at)
     made.search = cast(publishing.vector_of(made, seller), TSVECTOR)
     db.session.flush()
+
+
+def give_seats(until: datetime) -> None:
+    """Of what is licensed by seats, all but one seat is given to the team an hour after the purchase; the demo's viewer is left to ask for one."""
+    with transaction(SYSTEM) as session:
+        bought = session.scalars(select(License).where(License.seats.is_not(None), License.state == "active").order_by(License.starts_at, License.id)).all()
+        for license in bought:
+            team = select(User.id).where(User.member_id == license.member_id, User.disabled_at.is_(None), User.email != "viewer@demo.example")
+            for user_id in session.scalars(team.order_by(User.external_ref).limit((license.seats or 1) - 1)).all():
+                at = min(license.starts_at + timedelta(hours=1), until)
+                seats.assign(license.member_id, license.id, user_id, at=at, by=None)
 
 
 def install(until: datetime) -> None:

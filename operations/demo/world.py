@@ -70,6 +70,7 @@ def load(members: int, wanted_events: int, progress: Progress, seed: int = SEED)
         pass
     jobs.find_routines()
     progress.end()
+    store_terms.give_seats(until)
     store_terms.install(until)
     social.talk(rng, people, until)
     services.play(people, since, until)

@@ -1,0 +1,1 @@
+"""Seats of licences: who holds one, more of them, fewer of them."""
