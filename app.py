@@ -10,7 +10,7 @@ from flask_wtf.csrf import CSRFProtect
 
 from billing import passage as billing_passage
 from billing.approval import adjustment_pages, approval_pages
-from billing.document import document_api, document_finance_pages, document_jobs, tax_pages
+from billing.document import document_api, document_archive_jobs, document_archive_pages, document_finance_pages, document_jobs, tax_pages
 from billing.document.document_pages import documents
 from billing.finance import finance_api, finance_pages, statement_pages
 from billing.finance.finance_blueprint import finance
@@ -264,6 +264,7 @@ EVERY: list[tuple[int, schedule.Job]] = [  # seconds, job
     (3600, partner_payables.release_due_now),
     (300, claims.escalate_due_now),
     (60, document_jobs.issue_documents),
+    (document_archive_jobs.SWEEP_EVERY_S, document_archive_jobs.sweep),
     (300, recognition_jobs.recognise_days),
     (60, check_jobs.check_waiting),
     (60, run_jobs.run_waiting),

@@ -43,6 +43,7 @@ class Settings:
     threads: int = 16  # a worker: purchases that wait together are placed together
     workers: int = 1
     var_dir: Path = Path("var")
+    archive_dir: Path = Path("var/archives")  # where zips of documents lie for a while; several hosts share it
     demo: bool = False
     base_url: str = "http://127.0.0.1:8000"
     artifact_signing_key: str = ""  # base64 of an Ed25519 private key; empty: one under `var_dir`, made the first time
@@ -106,6 +107,9 @@ class Settings:
     runs_per_day: int = 200
     run_input_mb: int = 8
     run_keep_days: int = 30  # how long the files of a run are kept
+    document_zip_direct: int = 300  # documents that finance downloads in one zip without waiting for a job
+    document_zip_most: int = 100_000  # documents in one zip that is prepared by a job
+    document_archive_hours: int = 72  # how long such a zip can be downloaded
     document_number_digits: int = 6  # INV-2026-000123; a longer number is written out
 
     @classmethod
@@ -129,6 +133,7 @@ class Settings:
             threads=read(environ, "WEB_THREADS", whole(1, 256), default=16),
             workers=read(environ, "WORKERS", whole(1, 64), default=1),
             var_dir=var_dir_of(environ),
+            archive_dir=Path(environ.get("ARCHIVE_DIR") or var_dir_of(environ) / "archives").absolute(),
             demo=read(environ, "BACKOFFICE_DEMO", flag, default=False),
             consumption_order=read(environ, "CONSUMPTION_ORDER", one_of(CONSUMPTION_ORDERS), default=CONSUMPTION_ORDERS[0]),
             dunning_retry_days=read(environ, "DUNNING_RETRY_DAYS", days, default=(0, 1, 3, 7, 14)),

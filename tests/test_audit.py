@@ -14,6 +14,8 @@ from flask import Flask
 from sqlalchemy import select, text
 
 from billing.approval import adjustments
+from billing.document import document_archives, document_jobs
+from billing.document.document_list import Filters
 from billing.models import BankAccount
 from billing.refund import card_refund_jobs
 from billing.top_up import bank_transfers, top_ups
@@ -242,6 +244,21 @@ def a_prepared_payout(member: Member) -> Ids:
         return {"payout_id": str(made.id)}
 
 
+def a_receipt(member: Member) -> Ids:
+    top_up(member, now() - timedelta(hours=1), 100_00)
+    document_jobs.issue_all(now())
+    return {}
+
+
+def an_archive(member: Member) -> Ids:
+    a_receipt(member)
+    clerk = make_user("finance")
+    with transaction(Actor(kind="staff", role="finance", name=clerk.name, user_id=clerk.id)):
+        asking = Actor(kind="staff", role="finance", name=clerk.name, user_id=clerk.id)
+        made = document_archives.request(new_id(), Filters(currency="CNY"), "", 1, asking, most=10, at=now())
+        return {"archive_id": str(made.id)}
+
+
 def a_waiting_version(_member: Member) -> Ids:
     """Handed in, but not yet checked again: the sweep has not been."""
     ids = a_submission(_member)
@@ -333,6 +350,8 @@ ACTIONS = {
     "refund_api.create_correction": Action("finance", "correction.post", an_entry, why),
     "finance.create_adjustment": Action("finance", "goodwill.post", a_member, lambda ids: why(ids) | {"kind": "goodwill", "amount": "5.00"}),
     "refund_api.create_adjustment": Action("finance", "goodwill.post", a_member, lambda ids: why(ids) | {"kind": "goodwill", "amount_minor": 5_00}),
+    "finance.create_document_archive": Action("finance", "document_archive.request", a_receipt, lambda _ids: {"id": str(new_id())}),
+    "finance.remove_document_archive": Action("finance", "document_archive.remove", an_archive, empty),
     "finance.approve": Action("finance", "goodwill.approve", a_proposal, empty),
     "finance.reject": Action("finance", "goodwill.reject", a_proposal, lambda _ids: {"note": "no"}),
     "finance.create_order_refund": Action("finance", "order_refund.post", a_bought_order, lambda ids: why(ids) | {"by": "all", "licence": "keep"}),

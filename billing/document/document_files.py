@@ -36,6 +36,11 @@ def archive(documents: Sequence[Document], filename: str, language: str | None =
     )
 
 
+def entry(document: Document, language: str | None) -> tuple[zipfile.ZipInfo, bytes]:
+    """A document as it stands in a zip."""
+    return zipfile.ZipInfo(name(document, language), EARLIEST), document_pdf.render(document.content, document.content_hash, language)
+
+
 class _Sink(io.RawIOBase):
     """What the zip writes to: it keeps what was written until it is taken, and cannot go back."""
 
@@ -64,7 +69,7 @@ def _zip(app: Flask, documents: Sequence[Document], language: str | None) -> Ite
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as zipped:  # a PDF is compressed already
         for document in documents:
             with app.app_context():
-                content = document_pdf.render(document.content, document.content_hash, language)
-            zipped.writestr(zipfile.ZipInfo(name(document, language), EARLIEST), content)
+                info, content = entry(document, language)
+            zipped.writestr(info, content)
             yield sink.take()
     yield sink.take()

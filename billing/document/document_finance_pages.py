@@ -1,10 +1,10 @@
-"""Finance's documents: all of them, with the proof of their numbers and amounts, as tables and as a month's zip."""
+"""Finance's documents: all of them, with the proof of their numbers and amounts, and as tables."""
 
 import uuid
 from datetime import datetime
 from typing import Any
 
-from flask import Response, render_template, url_for
+from flask import Response, current_app, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
@@ -22,14 +22,15 @@ from core.actor import actor
 from core.clock import now
 from core.db import transaction
 from core.errors import AppError
+from core.ids import new_id
 from core.paging import Page, keyset
+from core.settings import Settings
 from membership.models import Member
 
-PART = 300  # documents in one zip: a big month comes in several, so that none takes long
 EXPORT_MOST = 100_000
 
 
-def _asked(query: dict[str, Any], errors: dict[str, Any], at: datetime) -> tuple[Entity, Filters, tuple[datetime, datetime]]:
+def asked_documents(query: dict[str, Any], errors: dict[str, Any], at: datetime) -> tuple[Entity, Filters, tuple[datetime, datetime]]:
     """The entity, the filters, and the period that is held against the ledger: the month asked for, or the present one."""
     entities = ledger_queries.entities()
     entity = next((one for one in entities if one.currency == query["currency"]), None) or ledger_queries.entity_for(None)
@@ -49,17 +50,18 @@ def list_documents() -> ResponseReturnValue:
     """Every document, the latest first; what they come to; and whether numbers and amounts hold."""
     at, (query, errors) = now(), read_query(DocumentQuery)
     with transaction(actor()) as session:
-        entity, filters, (since, until) = _asked(query, errors, at)
+        entity, filters, (since, until) = asked_documents(query, errors, at)
         page: Page[Document] = keyset(session, document_list.find(filters), document_list.ORDER, query["after"])
         members = {m.id: m for m in session.query(Member).filter(Member.id.in_({one.member_id for one in page.items}))}
         sums, series, tie = document_list.sums(filters), document_list.series(entity.currency), document_list.tie(entity.currency, since, until)
         entities = ledger_queries.entities()
     kept = {name: query[name] for name in ("kind", "month", "q", "currency") if query[name]}
     count = sum(one.count for one in sums.values())
+    settings: Settings = current_app.extensions["settings"]
     return render_template(
         "finance/documents.html", page=page, query=query, kept=kept, errors=errors or None, entity=entity, entities=entities, members=members, sums=sums,
         series=series, tie=tie, since=since, until=until, months=document_pages.months(entity, at), kinds=document_pages.kind_names(), count=count,
-        parts=range(1, (count - 1) // PART + 2) if count else (), part_size=PART, at=at,
+        is_small=count <= settings.document_zip_direct, most=settings.document_zip_most, zip_id=new_id(), at=at,
     ), 422 if errors else 200  # fmt: skip
 
 
@@ -69,7 +71,7 @@ def export_documents(form: str) -> Response:
     """What the filter lets through as a table."""
     at, (query, errors) = now(), read_query(DocumentQuery)
     with transaction(actor()) as session:
-        entity, filters, (since, until) = _asked(query, errors, at)
+        entity, filters, (since, until) = asked_documents(query, errors, at)
         found = document_list.for_export(filters, EXPORT_MOST)
         tie = document_list.tie(entity.currency, since, until)
         numbers = {row.id: row.number for row in session.query(Member.id, Member.number).filter(Member.id.in_({one.member_id for one in found}))}
@@ -102,18 +104,6 @@ def export_documents(form: str) -> Response:
         rows=rows, currency=entity.currency,
     )  # fmt: skip
     return exports.download(sheet, form, f"documents-{entity.currency}-{query['month'] or 'all'}")
-
-
-@finance.get("/documents/part-<int:part>.zip")
-@requires("finance")
-def download_documents(part: int) -> Response:
-    """The PDFs of what the filter lets through, sent while they are made; a big month comes in parts."""
-    at, (query, errors) = now(), read_query(DocumentQuery)
-    acting = actor()
-    with transaction(acting):
-        entity, filters, _period = _asked(query, errors, at)
-        found = document_list.part(filters, max(0, part - 1) * PART, PART)
-    return document_files.archive(found, f"documents-{entity.currency}-{query['month'] or 'all'}-{part}")
 
 
 @finance.get("/documents/<uuid:member_id>/<uuid:document_id>")

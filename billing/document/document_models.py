@@ -124,3 +124,54 @@ class DocumentWaiting(Base):
         ),
         Index("document_waiting_due_idx", "entity_id", "due_at", "member_id"),
     )
+
+
+class DocumentArchive(Base):
+    """A zip of many documents that finance asked for. `parts` of it are written, with `done` documents up to the cursor `reached`."""
+
+    __tablename__ = "document_archive"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    currency: Mapped[str]
+    kind: Mapped[str]  # what it is narrowed to, as in Filters; empty: all
+    since: Mapped[datetime | None]
+    until: Mapped[datetime]  # exclusive
+    words: Mapped[str]
+    month: Mapped[str]  # as it was asked for, for people; empty: all
+    state: Mapped[str]  # queued | running | ready | failed | removed | expired
+    total: Mapped[int]
+    done: Mapped[int]
+    parts: Mapped[int]
+    reached: Mapped[str | None]
+    size_bytes: Mapped[int | None]
+    failure: Mapped[str | None]  # a code of document_archive_jobs
+    failed_number: Mapped[str | None]  # the document that it failed on
+    asked_by: Mapped[uuid.UUID | None]
+    asked_by_name: Mapped[str]
+    asked_at: Mapped[datetime]
+    holder: Mapped[uuid.UUID | None]
+    held_at: Mapped[datetime | None]
+    losses: Mapped[int]
+    finished_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    __table_args__ = (
+        CheckConstraint(
+            "state in ('queued', 'running', 'ready', 'failed', 'removed', 'expired')"
+            " and (state = 'failed') = (failure is not null) and (holder is null) = (held_at is null) and (holder is null or state = 'running')"
+            " and (state not in ('ready', 'expired') or size_bytes is not null and finished_at is not null and expires_at is not null)",
+            name="state",
+        ),
+        CheckConstraint("total > 0 and done >= 0 and parts >= 0 and losses >= 0", name="done"),
+        Index(None, "asked_at"),
+        Index("document_archive_open_idx", "id", postgresql_where=text("state in ('queued', 'running', 'ready')")),
+    )
+
+    @property
+    def name(self) -> str:
+        """The file's name for people."""
+        kind = f"-{self.kind.replace('_', '-')}" if self.kind else ""
+        return f"documents-{self.currency}-{self.month or 'all'}{kind}.zip"
+
+    @property
+    def percent(self) -> int:
+        """How much of it is written; joining the parts is the last one."""
+        return min(99, 100 * self.done // self.total)

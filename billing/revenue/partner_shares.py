@@ -1,6 +1,8 @@
 """A partner's share of a sale: pending while the buyer may be refunded, then due, then paid out (books, move 5); taken back by a refund (move 6)."""
 
+import json
 import uuid
+from dataclasses import dataclass
 from datetime import datetime
 
 from flask_babel import gettext as _
@@ -8,7 +10,6 @@ from sqlalchemy import text
 
 from billing.ledger.accounts import Account as A
 from billing.models import LedgerTransaction
-from billing.refund import refunds
 from billing.wallet import wallet_moves
 from billing.wallet.wallet_moves import Entry, Move
 from core.db import db
@@ -16,6 +17,13 @@ from core.errors import Conflict
 from core.ids import derived
 from core.ids import request_hash as hash_of
 
+SHARE_RELEASES = (
+    "array(select row(r.*)::share_release from jsonb_to_recordset(cast(:releases as jsonb))"
+    " as r(member_id uuid, charge_id uuid, partner_id uuid, currency text, id uuid, request_hash bytea))"
+)
+"""The releases of a statement's parameter `releases`, in their order."""
+
+_RELEASE = text(f"select * from release_shares({SHARE_RELEASES}, :at)")  # noqa: S608 (made of constants)
 _BALANCE = text(
     "select coalesce(sum(case when p.target = :account then p.amount_minor else -p.amount_minor end), 0)::bigint from posting p"
     " join ledger_transaction t on t.book_id = p.book_id and t.id = p.transaction_id and t.currency = :currency"
@@ -44,19 +52,29 @@ def is_released(member_id: uuid.UUID, charge_id: uuid.UUID) -> bool:
     return db.session.get(LedgerTransaction, (member_id, release_id(member_id, charge_id))) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A charge whose refund window is over, and the partner that sold it."""
+
+    member_id: uuid.UUID
+    charge_id: uuid.UUID
+    partner_id: uuid.UUID
+    currency: str
+
+
+def as_request(one: Release) -> dict[str, str]:
+    """A release as the SQL function `release_shares` reads it from JSON (`share_release`)."""
+    return {
+        "member_id": str(one.member_id), "charge_id": str(one.charge_id), "partner_id": str(one.partner_id), "currency": one.currency,
+        "id": str(release_id(one.member_id, one.charge_id)), "request_hash": "\\x" + hash_of("partner_share", charge=one.charge_id).hex(),
+    }  # fmt: skip
+
+
 def release(member_id: uuid.UUID, charge_id: uuid.UUID, partner_id: uuid.UUID, currency: str, *, at: datetime) -> int:
-    """The refund window closes: what was not refunded of the partner's share becomes due. Again changes nothing; returns what became due then."""
-    wallet_moves.lock(member_id, currency, at=at)
-    share = next((one for one in refunds.shares(member_id, charge_id) if one.account is A.PARTNER_PENDING), None)
-    if share is None or not share.open_minor or is_released(member_id, charge_id):
-        return 0
-    id, content = release_id(member_id, charge_id), hash_of("partner_share", charge=charge_id)
-    for book, move in (
-        (member_id, Move(A.PARTNER_PENDING, A.INTERBOOK, share.open_minor)),
-        (partner_id, Move(A.INTERBOOK, A.PARTNER_DUE, share.open_minor)),
-    ):
-        wallet_moves.post(Entry(book, id, content, "partner_share", currency, at, [move]))
-    return share.open_minor
+    """The refund window of one charge closes: what was not refunded of the partner's share becomes due. Again changes nothing; returns what became due now."""
+    asked = json.dumps([as_request(Release(member_id, charge_id, partner_id, currency))])
+    row = db.session.execute(_RELEASE, {"releases": asked, "at": at}).one_or_none()
+    return row.share_minor if row and row.is_new else 0
 
 
 def pay_out(partner_id: uuid.UUID, house_id: uuid.UUID, payout_id: uuid.UUID, amount_minor: int, currency: str, *, at: datetime) -> bool:

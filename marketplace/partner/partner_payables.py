@@ -1,30 +1,41 @@
 """Partners' shares become due once the refund window of their order is over and nobody claims money back (books, move 5, first part)."""
 
-import uuid
+import json
 from datetime import datetime, timedelta
 
 from flask import current_app
-from sqlalchemy import select, text
+from sqlalchemy import text
 
-from billing.ledger.accounts import Account
-from billing.refund import refunds
 from billing.revenue import partner_shares
-from billing.wallet import wallet_moves
+from billing.revenue.partner_shares import Release
 from core import clock
 from core.db import SYSTEM, db, transaction
 from core.passage import Step
 from core.settings import Settings
-from marketplace.models import Order
-from marketplace.partner.partner_models import OPEN, PartnerRelease, RefundClaim
 
-BATCH = 200  # orders a transaction
+BATCH = 1_000  # orders a transaction
 _READY = """
-select o.member_id, o.id, l.publisher_id, o.at from store_order o join listing l on l.id = o.listing_id
+select o.member_id, o.id, l.publisher_id, o.currency, o.at from store_order o join listing l on l.id = o.listing_id
 join publisher p on p.id = l.publisher_id and p.kind = 'partner'
 where o.total_minor > 0 and not exists (select from partner_release r where r.member_id = o.member_id and r.order_id = o.id)
   and not exists (select from refund_claim c where c.member_id = o.member_id and c.order_id = o.id and c.state in ('open', 'escalated', 'approving'))
 """
-_DUE = text(f"{_READY} and o.at <= :before order by o.member_id, o.id limit {BATCH}")
+# Under the wallets' locks, in member order, so that neither a refund nor a claim comes in between.
+_DUE = text(f"""
+select x.member_id, x.id, x.publisher_id, x.currency, lock_wallet(x.member_id, x.currency, :at)
+from ({_READY} and o.at <= :before order by o.member_id, o.id limit :most) x
+""")  # noqa: S608 (made of constants)
+# What was found is looked at once more: a statement sees what was committed until the locks were there.
+_RELEASE = text(f"""
+insert into partner_release (member_id, order_id, publisher_id, listing_id, currency, sold_at, total_minor, refunded_minor, tax_minor, commission_minor,
+  share_minor, released_at, entry_id)
+select s.member_id, s.charge_id, r.partner_id, o.listing_id, o.currency, o.at, s.charged_minor, s.charged_minor - s.open_minor, s.tax_minor,
+  s.open_minor - s.tax_minor - s.share_minor, s.share_minor, :at, r.id
+from unnest({partner_shares.SHARE_RELEASES}) r
+join release_shares(array(select x from unnest({partner_shares.SHARE_RELEASES}) x join ({_READY}) y on y.member_id = x.member_id and y.id = x.charge_id
+  order by x.member_id, x.charge_id), :at) s on s.member_id = r.member_id and s.charge_id = r.charge_id
+join store_order o on o.member_id = s.member_id and o.id = s.charge_id
+""")  # noqa: S608 (made of constants)
 _OLDEST = text(f"select min(x.at) from ({_READY}) x")  # noqa: S608
 
 
@@ -35,44 +46,16 @@ def window() -> timedelta:
 
 
 def release_due(at: datetime) -> int:
-    """Let every share become due whose window is over by `at`; returns how many. Each batch is found by one query and is one transaction."""
+    """Let every share become due whose window is over by `at`; returns how many. A batch is one transaction: its wallets are locked, then all is written."""
     done = 0
     while True:
         with transaction(SYSTEM):
-            found = db.session.execute(_DUE, {"before": at - window()}).all()
-            done += sum(_release(row.member_id, row.id, row.publisher_id, at) for row in found)
-        if len(found) < BATCH:
+            found = db.session.execute(_DUE, {"before": at - window(), "at": at, "most": BATCH}).all()
+            asked = [partner_shares.as_request(Release(row.member_id, row.id, row.publisher_id, row.currency)) for row in found]
+            released = db.session.execute(_RELEASE, {"releases": json.dumps(asked), "at": at}).rowcount if asked else 0  # type: ignore[attr-defined]
+        done += released
+        if len(found) < BATCH or not released:
             return done
-
-
-def _release(member_id: uuid.UUID, order_id: uuid.UUID, publisher_id: uuid.UUID, at: datetime) -> bool:
-    """One order, under its wallet's lock, so that neither a refund nor a claim comes in between."""
-    order = db.session.get_one(Order, (member_id, order_id))
-    wallet_moves.lock(member_id, order.currency, at=at)
-    if db.session.get(PartnerRelease, (member_id, order_id)) or _is_claimed(member_id, order_id):
-        return False
-    was_released = partner_shares.is_released(member_id, order_id)
-    share = partner_shares.release(member_id, order_id, publisher_id, order.currency, at=at)
-    shares = {one.account: one for one in refunds.shares(member_id, order_id)}
-    if was_released and Account.PARTNER_PENDING in shares:
-        share = shares[Account.PARTNER_PENDING].open_minor
-    open_minor = sum(one.open_minor for one in shares.values())
-    tax = shares[Account.TAX_PAYABLE].open_minor if Account.TAX_PAYABLE in shares else 0
-    total = sum(one.charged_minor for one in shares.values())
-    db.session.add(
-        PartnerRelease(
-            member_id=member_id, order_id=order_id, publisher_id=publisher_id, listing_id=order.listing_id, currency=order.currency, sold_at=order.at,
-            total_minor=total, refunded_minor=total - open_minor, tax_minor=tax, commission_minor=open_minor - tax - share, share_minor=share,
-            released_at=at, entry_id=partner_shares.release_id(member_id, order_id),
-        )
-    )  # fmt: skip
-    db.session.flush()
-    return True
-
-
-def _is_claimed(member_id: uuid.UUID, order_id: uuid.UUID) -> bool:
-    query = select(RefundClaim.id).where(RefundClaim.member_id == member_id, RefundClaim.order_id == order_id, RefundClaim.state.in_(OPEN))
-    return db.session.scalar(query) is not None
 
 
 def release_due_now() -> int:

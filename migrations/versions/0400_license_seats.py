@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0400"
-down_revision = "0370"
+down_revision = "0451"
 branch_labels = None
 depends_on = None
 

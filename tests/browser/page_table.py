@@ -134,6 +134,9 @@ PAGES = [
     Page("finance.list_documents", "finance", "/finance/documents"),
     Page("finance.list_documents", "finance", "/finance/documents?q=zzzzzz"),
     Page("finance.show_document", "finance", "/finance/documents/{member}/{invoice}"),
+    Page("finance.list_document_archives", "finance", "/finance/documents/zips"),
+    Page("finance.show_document_archive", "finance", "/finance/documents/zips/{archive}"),
+    Page("finance.show_document_archive", "finance", "/finance/documents/zips/{failed_archive}"),
     Page("finance.show_legal_entities", "finance", "/finance/legal-entities"),
     Page("finance.list_approvals", "finance", "/finance/approvals"),
     Page("finance.list_approvals", "finance", "/finance/approvals?state="),
@@ -202,6 +205,8 @@ NO_PAGE = {
     "finance.export_documents": "a file",
     "finance.download_documents": "a file",
     "finance.download_document": "a file",
+    "finance.download_document_archive": "a file",
+    "finance.show_archive_progress": "JSON that the page of a zip asks for",
     "wallet.show_top_up_status": "JSON that the receipt asks for",
     "operator.show_clock_progress": "JSON that the page of the clock asks for",
     "wallet.new_card": "asks Stripe for a set-up each time; test_top_ups_browser and test_loop look at it",
@@ -240,6 +245,7 @@ STAFF_PATHS = {
         "/finance/ledger",
         "/finance/ledger/accounts",
         "/finance/documents",
+        "/finance/documents/zips",
         "/finance/legal-entities",
         "/finance/claims",
         "/finance/payouts",
@@ -304,6 +310,12 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
         " '', '', '', '', 'draft', 1, 'free', 'CNY', 0, 0, false, 0, '{}', 5, '{\"steps\": [[\"contact\", \"merge\"]]}', false, 0, 0, clock_timestamp()"
         " from publisher where code = 'harbor-automation' on conflict do nothing"
     )
+    world.sql(
+        "insert into document_archive (id, currency, kind, until, words, month, state, total, done, parts, size_bytes, failure, failed_number, asked_by_name,"
+        " asked_at, losses, finished_at, expires_at) select md5(s || ' zip of the pages')::uuid, 'CNY', '', clock_timestamp(), '', '2026-06', s, 1234, 1234, 7,"
+        " case s when 'ready' then 56789012 end, case s when 'failed' then 'document' end, case s when 'failed' then 'INV-2026-000123' end, '周会计',"
+        " clock_timestamp(), 0, clock_timestamp(), clock_timestamp() + interval '3 days' from unnest(array['ready', 'failed']) s on conflict do nothing"
+    )
     with world.visit(chromium, "owner") as context:
         page = context.new_page()
         page.goto(f"/team/users/{world.one('select id from app_user where email = ' + repr('new@demo.example'))}/invitation")
@@ -322,6 +334,8 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
         "seat_license": f"select id from license where member_id = {MEMBER} and seats is not null and state = 'active' order by id limit 1",
         "top_up": f"select id from top_up where member_id = {MEMBER} and state = 'settled' order by created_at limit 1",
         "invoice": f"select id from document where member_id = {MEMBER} and kind = 'invoice' order by n limit 1",
+        "archive": "select id from document_archive where state = 'ready' limit 1",
+        "failed_archive": "select id from document_archive where state = 'failed' limit 1",
         "pending": f"select id from top_up where member_id = {MEMBER} and state = 'pending' order by created_at limit 1",
         "renewal_run": "select id from renewal_run order by started_at desc, id limit 1",
         "top_up_offer": "select id from top_up_offer order by created_at limit 1",
