@@ -254,8 +254,10 @@ class Subscription(Base):
         Index("subscription_past_due_idx", "member_id", postgresql_where=text("state = 'past_due'")),
         Index("subscription_lapsed_idx", "ended_at", postgresql_where=text("state = 'ended' and not cancel_at_term_end")),
         Index("subscription_resumes_idx", "resumes_at", postgresql_where=text("state = 'paused'")),
-        Index("subscription_running_idx", "member_id", "product_line", unique=True, postgresql_where=text("state <> 'ended'")),
-        {"postgresql_with": {"fillfactor": "70"}},
+        Index(
+            "subscription_running_idx", "member_id", "product_line", unique=True, postgresql_with={"fillfactor": 50}, postgresql_where=text("state <> 'ended'")
+        ),
+        {"postgresql_with": {"fillfactor": "50"}},
     )
 
 
