@@ -12,7 +12,7 @@ from benchmarks.stage import HERE
 from core.db import SYSTEM, transaction
 from core.ids import derived
 from marketplace.models import Listing, ListingVersion, Publisher
-from marketplace.release import publishing
+from marketplace.store import search_terms
 from marketplace.store.listings import CATEGORIES
 
 WORDS = [line.split() for line in (HERE / "words.txt").read_text().splitlines()]
@@ -44,7 +44,7 @@ def _rows(count: int, publisher: Publisher, at: datetime) -> Iterator[dict[str, 
             minutes_saved=10, automates={"steps": []}, current_version=VERSION, rating_count=voters, rating_sum=chance.randint(voters, 5 * voters),
             published_at=at, updated_at=at - timedelta(days=chance.randrange(900)),
         )  # fmt: skip
-        yield {column.name: getattr(listing, column.name) for column in Listing.__table__.columns} | {"search": publishing.vector_of(listing, publisher)}
+        yield {column.name: getattr(listing, column.name) for column in Listing.__table__.columns} | {"search": search_terms.vector_of(listing, publisher)}
 
 
 def fill(count: int, publisher: Publisher, like: ListingVersion, at: datetime) -> None:

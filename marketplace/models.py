@@ -68,7 +68,7 @@ class Listing(Base):
     minutes_saved: Mapped[int]  # per run, the publisher's statement
     automates: Mapped[dict[str, Any]]  # {"steps": [[feature, action], …]}: the toil it replaces
     current_version: Mapped[str | None]  # None: nothing of it can be bought now
-    milestones: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)  # of a service: [{name_zh, name_en, share_bp, days}, …], shares sum to 10,000
+    milestones: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)  # of a service: [{name_zh, name_en, amount_minor, days}, …], the price is their sum
     is_quarantined: Mapped[bool] = mapped_column(default=False)
     state_reason: Mapped[str | None]  # why it was deprecated or archived
     replacement_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("listing.id"))  # what a deprecated listing points to
@@ -90,7 +90,7 @@ class Listing(Base):
         ),
         CheckConstraint("state in ('draft', 'in_review', 'published', 'deprecated', 'archived')", name="state"),
         CheckConstraint("required_rank between 0 and 4 and bonus_limit_bp between 0 and 10000", name="limits"),
-        CheckConstraint("milestones is null or are_milestones(milestones)", name="milestones"),
+        CheckConstraint("milestones is null or are_milestones(milestones, price_minor)", name="milestones"),
         Index(None, "publisher_id"),
     )
 

@@ -133,7 +133,7 @@ RULES: dict[str, tuple[str, str]] = {
     "mapping_invalid": (_l("The mapping rules are wrong: %(what)s"), _l("See the format of mapping rules in the publisher's guide.")),
     "mapping_large": (_l("The mapping rules are too large: %(what)s"), _l("Use fewer or shorter rules.")),
     "pack_invalid": (_l("The voucher is wrong: %(what)s"), _l("Give meter, units and valid_days.")),
-    "offering_invalid": (_l("The milestones are wrong: %(what)s"), _l("Give each milestone its names and a share; the shares add up to 100%.")),
+    "offering_invalid": (_l("The terms are wrong: %(what)s"), _l("A service has milestones, a bundle parts and a price; 10,000,000.00 at most.")),
     "secret": (_l("This looks like a secret: %(what)s"), _l("Take it out of the bundle, and change it where it was used.")),
     "replay_failed": (_l("The replay failed: %(what)s"), _l("Run it on the sample and mend what it reports.")),
     "replay_time": (_l("The replay took too long and was ended: %(what)s"), _l("Make it faster, or the sample smaller.")),

@@ -9,6 +9,7 @@ from typing import Any
 from marketplace.checks import manifest as manifests
 from marketplace.checks import schemas
 from marketplace.checks.findings import Finding, refuse
+from marketplace.release import term_sheets
 from marketplace.sandbox import mapping
 
 INSPECTED = {"robot_task": "robot_policy", "document_template": "document_policy", "text_template": "text_policy", "spreadsheet_template": "spreadsheet_policy"}
@@ -17,13 +18,14 @@ SYNTAX = {  # what a parser says; all else is policy
     "pack_invalid", "offering_invalid", "manifest_variables",
 }  # fmt: skip
 ENDINGS = {"document_template": ".docx", "spreadsheet_template": ".xlsx", "robot_task": ".robot", "text_template": ".j2"}
+DEAREST_MINOR = 10**9
 MOST_FIELDS, MOST_WORDS, LONGEST_TEXT, MOST_FORMATS = 200, 2_000, 500, 12
 
 
 def parse(kind: str, entry: str, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> list[Finding]:
     """What is wrong with a JSON kind's payload, policy and all. Raises Refused for what is no JSON."""
-    if kind == "service_offering":
-        return list(_offering(manifest))
+    if kind in term_sheets.KINDS:
+        return list(_offer(manifest))
     payload = manifests.load(files[entry], entry)
     reader = {"form_schema": lambda schema, _manifest: schemas.findings(schema), "data_mapping": _mapping, "usage_pack": _pack}[kind]
     return [Finding(one.rule, one.what, entry, one.line) for one in reader(payload, manifest)]
@@ -31,7 +33,7 @@ def parse(kind: str, entry: str, files: Mapping[str, bytes], manifest: Mapping[s
 
 def check_ending(kind: str, entry: str) -> None:
     """Raises Refused for an entry whose name is of another kind."""
-    if kind != "service_offering" and not entry.endswith(ENDINGS.get(kind, ".json")):
+    if kind not in term_sheets.KINDS and not entry.endswith(ENDINGS.get(kind, ".json")):
         raise refuse("manifest_schema", f"$.entry: {entry}", "manifest.json")
 
 
@@ -70,11 +72,13 @@ def _pack(voucher: Any, _manifest: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding("pack_invalid", name)
 
 
-def _offering(manifest: Mapping[str, Any]) -> Iterator[Finding]:
-    """Milestones whose shares (basis points of the price) are the whole price."""
-    total = sum(one["share_bp"] for one in manifest["milestones"])
-    if total != 10_000:
-        yield Finding("offering_invalid", f"{total / 100:g}%", "manifest.json")
+def _offer(manifest: Mapping[str, Any]) -> Iterator[Finding]:
+    """The terms of its own kind, at a price that can be paid."""
+    sheet = manifest["offer"]
+    if ("milestones" in sheet) != (manifest["kind"] == term_sheets.SERVICE):
+        yield Finding("offering_invalid", "milestones / parts", "manifest.json")
+    elif term_sheets.price_minor(sheet) > DEAREST_MINOR:
+        yield Finding("offering_invalid", str(term_sheets.price_minor(sheet)), "manifest.json")
 
 
 def split(findings: list[Finding]) -> tuple[list[Finding], list[Finding]]:

@@ -34,7 +34,7 @@ def read(files: Mapping[str, bytes]) -> dict[str, Any]:
     for path in bundles.named(manifest):
         if not any(name == path or name.startswith(path.rstrip("/") + "/") for name in files):
             raise refuse("manifest_file", path, "manifest.json")
-    if found := [*_permissions(manifest), *_parameters(manifest), *_host(manifest["host_version"])]:
+    if found := [*_permissions(manifest), *_parameters(manifest), *_host(manifest.get("host_version"))]:
         raise Refused(found)
     return dict(manifest)
 
@@ -117,7 +117,9 @@ def _texts(manifest: Mapping[str, Any]) -> Iterator[str]:
     yield from (value for value in values if isinstance(value, str))
 
 
-def _host(declared: str) -> Iterator[Finding]:
+def _host(declared: str | None) -> Iterator[Finding]:
+    if declared is None:  # of a service or a bundle: it runs nowhere
+        return
     low, high = (tuple(int(part) for part in side.lstrip("><=").strip(".").split(".") if part) for side in declared.split(","))
     if not low < high:
         yield Finding("manifest_host", declared, "manifest.json")

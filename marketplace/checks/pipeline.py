@@ -12,13 +12,14 @@ from typing import Any
 from core import clock
 from marketplace.checks import kinds, manifest, replay, secrets, unpack
 from marketplace.checks.findings import Finding, Refused, read, refuse
+from marketplace.release import term_sheets
 from marketplace.sandbox import box
 from marketplace.sandbox.limits import Limits
 
 PASSED, FAILED, REFUSED, WAITING, RUNNING, NOT_REACHED = "passed", "failed", "refused", "waiting", "running", "not_reached"
 EVERY = ("unpack", "manifest", "parse", "policy", "secrets", "replay", "expected", "signature")
 ROBOT = ("unpack", "manifest", "parse", "policy", "secrets", "lint", "dry_run", "replay", "expected", "signature")
-OFFERING = ("unpack", "manifest", "parse", "secrets", "signature")
+TERMS = ("unpack", "manifest", "parse", "secrets", "signature")  # of what is nothing but its terms
 NEEDED_BY = {  # a check is reached when these have passed
     "manifest": ("unpack",), "parse": ("manifest",), "policy": ("parse",), "secrets": ("unpack",), "lint": ("policy",), "dry_run": ("policy", "lint"),
     "replay": ("policy", "secrets", "lint", "dry_run"), "expected": ("replay",), "signature": (*ROBOT[:-1],),
@@ -28,7 +29,7 @@ LOG_KEPT = 20_000
 
 def names(kind: str) -> tuple[str, ...]:
     """The checks of a kind, in order."""
-    return {"robot_task": ROBOT, "service_offering": OFFERING}.get(kind, EVERY)
+    return {"robot_task": ROBOT, **dict.fromkeys(term_sheets.KINDS, TERMS)}.get(kind, EVERY)
 
 
 @dataclass(slots=True)

@@ -17,9 +17,11 @@ from core.actor import actor
 from core.db import transaction
 from core.errors import AppError
 from core.formats import minor
+from marketplace.checks import jobs
 from marketplace.models import Listing
 from marketplace.publisher import drafts
 from marketplace.publisher.draft_schemas import KINDS_TO_DRAFT, MOST_MINOR, ListingDraftForm, PublisherKeyForm
+from marketplace.release import term_sheets
 from marketplace.store.listings import CATEGORIES, KINDS
 from membership import api_keys, catalogue
 from membership.models import ApiKey
@@ -50,7 +52,7 @@ def create_listing() -> ResponseReturnValue:
         with transaction(actor()):
             listing = drafts.create(publisher_id(), wanted, at=clock.now())
     except (ValidationError, AppError) as error:
-        return _form(request.form, _beside(error)), _status(error)
+        return _form(request.form, beside(error)), status_of(error)
     flash(_("The draft is kept. Hand in its first version, then submit it."), "success")
     return redirect(url_for("publisher.show_listing", slug=listing.slug), 303)
 
@@ -61,6 +63,8 @@ def edit_listing(slug: str) -> ResponseReturnValue:
     """A draft in its form."""
     with transaction(actor()):
         listing = drafts.find_draft(publisher_id(), slug)
+    if listing.kind == term_sheets.SERVICE:
+        return redirect(url_for("publishing.edit_service", slug=slug))
     return _form(_as_form(listing), None, listing)
 
 
@@ -75,7 +79,7 @@ def change_listing(slug: str) -> ResponseReturnValue:
         with transaction(actor()):
             drafts.change(publisher_id(), slug, changes, at=clock.now())
     except (ValidationError, AppError) as error:
-        return _form(request.form, _beside(error), listing), _status(error)
+        return _form(request.form, beside(error), listing), status_of(error)
     flash(_("The draft is kept."), "success")
     return redirect(url_for("publisher.show_listing", slug=slug), 303)
 
@@ -86,10 +90,13 @@ def submit_listing(slug: str) -> ResponseReturnValue:
     """Hand a draft to the reviewers; what it lacks is said on its page."""
     try:
         with transaction(actor()):
-            drafts.submit(publisher_id(), slug, at=clock.now())
+            listing = drafts.submit(publisher_id(), slug, at=clock.now())
+            unchecked = [one.number for one in drafts.versions(listing) if one.state == "draft"]
     except drafts.NotComplete as error:
         flash(" ".join(error.fields.values()), "danger")
     else:
+        for number in unchecked:
+            jobs.enqueue(listing.id, number)
         flash(_("The listing is with the reviewers. You are answered within two days."), "success")
     return redirect(url_for("publisher.show_listing", slug=slug), 303)
 
@@ -162,7 +169,7 @@ def _as_form(listing: Listing) -> dict[str, Any]:
     return kept | {"price": minor(listing.price_minor, listing.currency), "automates": steps, "required_features": features}
 
 
-def _beside(error: ValidationError | AppError) -> dict[str, str]:
+def beside(error: ValidationError | AppError) -> dict[str, str]:
     """A sentence for each field of the form."""
     if isinstance(error, AppError):
         if error.status in (403, 404):
@@ -178,5 +185,5 @@ def _first(said: Any) -> str:
     return said
 
 
-def _status(error: ValidationError | AppError) -> int:
+def status_of(error: ValidationError | AppError) -> int:
     return error.status if isinstance(error, AppError) else 422

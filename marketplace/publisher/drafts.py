@@ -10,19 +10,20 @@ from typing import Any
 
 from flask import current_app
 from flask_babel import gettext as _
-from sqlalchemy import Select, cast, select
-from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy import Select, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import defer
 
 from core import audit
+from core.actor import actor
 from core.db import db
 from core.errors import Conflict, Invalid
 from core.ids import derived
 from core.settings import Settings
 from marketplace.models import Listing, ListingVersion, Publisher
 from marketplace.publisher import publishers
-from marketplace.release import lifecycle, publishing
+from marketplace.release import lifecycle, submissions, term_sheets
+from marketplace.store import search_terms
 from marketplace.store.listings import version_key
 from membership import catalogue
 from membership.models import LegalEntity
@@ -54,8 +55,8 @@ class NotComplete(Invalid):
     code = "not_complete"
 
 
-def create(publisher_id: uuid.UUID, wanted: Mapping[str, Any], *, at: datetime) -> Listing:
-    """Begin a listing as a draft. Raises SlugTaken, and Invalid for terms that contradict each other."""
+def create(publisher_id: uuid.UUID, wanted: Mapping[str, Any], *, at: datetime, parts: Sequence[str] = ()) -> Listing:
+    """Begin a listing as a draft; of a bundle, `parts` are the listings it holds. Raises SlugTaken, and Invalid for terms that contradict each other."""
     publisher = db.session.get(Publisher, publisher_id)
     assert publisher is not None, "an actor's publisher exists"
     settings: Settings = current_app.extensions["settings"]
@@ -67,14 +68,16 @@ def create(publisher_id: uuid.UUID, wanted: Mapping[str, Any], *, at: datetime) 
         state_reason=None, replacement_id=None, rating_sum=0, rating_count=0, published_at=None, updated_at=at,
         **{**values, "automates": {"steps": values["automates"]}},
     )  # fmt: skip
-    listing.search = cast(publishing.vector_of(listing, publisher), TSVECTOR)
+    search_terms.make_findable(listing, publisher)
     try:
         with db.session.begin_nested():
             db.session.add(listing)
     except IntegrityError as error:
         raise SlugTaken(_("There is a listing with this name in the address already. Choose another."), field="slug") from error
+    if parts:
+        term_sheets.put_together(listing, parts)
     lifecycle.record_listing(listing, "create", None, at)
-    audit.record("listing.created", listing.slug, at=at, after={"kind": listing.kind})
+    audit.record("listing.created", listing.slug, at=at, after={"kind": listing.kind} | ({"parts": list(parts)} if parts else {}))
     return listing
 
 
@@ -93,7 +96,7 @@ def find_draft(publisher_id: uuid.UUID, slug: str) -> Listing:
     return listing
 
 
-def change(publisher_id: uuid.UUID, slug: str, changes: Mapping[str, Any], *, at: datetime) -> Listing:
+def change(publisher_id: uuid.UUID, slug: str, changes: Mapping[str, Any], *, at: datetime, parts: Sequence[str] = ()) -> Listing:
     """Change a draft. Raises NotFound, NotADraft, and Invalid for terms that contradict each other."""
     listing = _locked(publisher_id, slug)
     now_said = {name: getattr(listing, name) for name in DEFAULTS if name != "automates"} | {"category": listing.category}
@@ -104,10 +107,13 @@ def change(publisher_id: uuid.UUID, slug: str, changes: Mapping[str, Any], *, at
         if getattr(listing, name) != stored:
             before[name] = getattr(listing, name)
             setattr(listing, name, stored)
+    if parts and (held := term_sheets.of(listing)["parts"]) != list(parts):
+        before["parts"], changes = held, {**changes, "parts": list(parts)}
+        term_sheets.put_together(listing, parts)
     if before:
         publisher = db.session.get(Publisher, publisher_id)
         assert publisher is not None
-        listing.search = cast(publishing.vector_of(listing, publisher), TSVECTOR)
+        search_terms.make_findable(listing, publisher)
         listing.updated_at, listing.revision = at, listing.revision + 1
         db.session.flush()
         audit.record("listing.changed", slug, at=at, before=before, after={name: changes[name] for name in before})
@@ -115,10 +121,12 @@ def change(publisher_id: uuid.UUID, slug: str, changes: Mapping[str, Any], *, at
 
 
 def submit(publisher_id: uuid.UUID, slug: str, *, at: datetime) -> Listing:
-    """Hand a complete draft to the reviewers. Raises NotFound, NotADraft, NotComplete."""
+    """Hand a complete draft to the reviewers; the terms of a service or a bundle become a version with it. Raises NotFound, NotADraft, NotComplete."""
     listing = _locked(publisher_id, slug)
     if wanting := missing(listing, versions(listing)):
         raise NotComplete(next(iter(wanting.values())), fields=wanting)
+    if listing.kind in term_sheets.KINDS:
+        submissions.submit_terms(listing, term_sheets.of(listing), "首次发布。", "First release.", actor().name, at=at)
     lifecycle.move_listing(listing, "submit", at=at)
     audit.record("listing.submitted", slug, at=at, before={"state": "draft"}, after={"state": listing.state})
     return listing
@@ -128,15 +136,20 @@ def missing(listing: Listing, known: Sequence[ListingVersion]) -> dict[str, str]
     """Field → what a submission still needs: words in both languages, and a version that has passed its checks. Empty for what is no draft."""
     if listing.state != "draft":
         return {}
-    found = {
-        name: _("%(field)s needs at least %(least)s characters.", field=label(name), least=least)
-        for name, least in WORDS.items()
-        if len(getattr(listing, name)) < least
-    }
-    if not any(one.state == "in_review" for one in known):
+    found = too_short({name: getattr(listing, name) for name in WORDS})
+    if listing.kind not in term_sheets.KINDS and not any(one.state == "in_review" for one in known):
         checking = any(one.state in ("draft", "scanning") for one in known)
         found["version"] = _("Wait until the version's checks are over.") if checking else _("Hand in a version that passes its checks.")
     return found
+
+
+def too_short(words: Mapping[str, str]) -> dict[str, str]:
+    """Field → how many characters it needs before it is sold under these words."""
+    return {
+        name: _("%(field)s needs at least %(least)s characters.", field=label(name), least=least)
+        for name, least in WORDS.items()
+        if len(words[name]) < least
+    }
 
 
 def label(name: str) -> str:

@@ -18,7 +18,7 @@ from marketplace.release import lifecycle
 from marketplace.release.lifecycle_models import VersionCheck, VersionTransition
 from marketplace.store.listings import is_newer
 
-TERMS = ("required_edition_rank", "product_line", "required_features", "host_version")  # who may use it: a buyer agreed to these
+TERMS = ("required_edition_rank", "product_line", "required_features", "host_version", "offer")  # what a buyer agreed to
 
 
 class NotChecked(Conflict):

@@ -19,6 +19,7 @@ from core.db import db
 from core.errors import Conflict, Forbidden
 from core.ids import new_id
 from marketplace.models import Listing, ListingVersion
+from marketplace.release import term_sheets
 from marketplace.release.lifecycle_models import ListingTransition, VersionTransition
 from marketplace.store.listings import version_key
 
@@ -125,6 +126,7 @@ def offer_newest(listing: Listing, at: datetime) -> None:
         )
     )
     listing.current_version = None if listing.is_quarantined else max(rows, key=version_key, default=None)
+    term_sheets.take_over(listing)
     _touch(listing, at)
 
 

@@ -1,9 +1,6 @@
 """Publishing: a bundle becomes a version, a version becomes what the store sells, and the search index follows."""
 
-import re
-import unicodedata
 import uuid
-from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from flask_babel import gettext as _
@@ -15,55 +12,16 @@ from core.errors import Conflict
 from core.ids import derived
 from marketplace.checks import records, shipped, signing
 from marketplace.models import Artifact, Listing, ListingVersion, Publisher
-from marketplace.release import bundles, lifecycle
+from marketplace.release import bundles, lifecycle, term_sheets
 from marketplace.release.lifecycle_models import SigningKey
-from marketplace.store.listings import CATEGORIES, KINDS
+from marketplace.store.search_terms import vector_of
 from membership import taxes
-
-WORD = re.compile(r"[a-z0-9]+")
-HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]+")
-LAST_POSITION = 16_383  # the highest that a tsvector holds
 
 
 class VersionReused(Conflict):
     """The number was used before for other content."""
 
     code = "version_reused"
-
-
-def terms_of(text: str) -> list[str]:
-    """The searchable terms of a text, in order: lower-case words, and for Chinese each character and each pair of neighbours."""
-    folded = unicodedata.normalize("NFKC", text).lower()
-    found: list[tuple[int, str]] = [(match.start(), match.group()) for match in WORD.finditer(folded)]
-    for match in HAN.finditer(folded):
-        run, start = match.group(), match.start()
-        found += [(start + i, run[i]) for i in range(len(run))] + [(start + i, run[i : i + 2]) for i in range(len(run) - 1)]
-    return [term for _position, term in sorted(found, key=lambda pair: pair[0])]
-
-
-def search_vector(parts: Iterable[tuple[str, Sequence[str]]]) -> str:
-    """A tsvector's text form from (weight, texts): `'clean':1A '清洗':9B`. Terms hold letters, digits and Han alone, so nothing needs escaping."""
-    places: dict[str, list[str]] = {}
-    position = 0
-    for weight, texts in parts:
-        for text in texts:
-            for term in terms_of(text):
-                position = min(position + 1, LAST_POSITION)
-                places.setdefault(term, []).append(f"{position}{weight}")
-    return " ".join(f"'{term}':{','.join(at[:255])}" for term, at in sorted(places.items()))
-
-
-def vector_of(listing: bundles.ShowcaseListing | Listing, publisher: Publisher) -> str:
-    """What a listing is found by: name A, summary B, category, kind and publisher C, description D."""
-    kind, category = KINDS[listing.kind], CATEGORIES[listing.category]
-    return search_vector(
-        [
-            ("A", [listing.name_zh, listing.name_en, listing.slug]),
-            ("B", [listing.summary_zh, listing.summary_en]),
-            ("C", [*kind.values(), *category.values(), publisher.name_zh, publisher.name_en]),
-            ("D", [listing.description_zh, listing.description_en]),
-        ]
-    )
 
 
 def store_artifact(bundle: bundles.Bundle) -> None:
@@ -135,6 +93,24 @@ def _release(listing_id: uuid.UUID, offered: bundles.ShowcaseListing, bundle: bu
     public = {"id": told["key_id"], "public": signing.shipped_keys()[told["key_id"]], "created_at": at}
     db.session.execute(insert(SigningKey).values(public).on_conflict_do_nothing())
     records.add_shipped(version, [*told["checks"], {"name": "signature", "state": "passed", "detail": {"key_id": told["key_id"]}}], at)
+
+
+def release_terms(listing: Listing, at: datetime) -> None:
+    """Put a listing's present terms on sale as a version: what comes with the product, or is offered by code. The same terms again change nothing."""
+    sheet = term_sheets.of(listing)
+    known = db.session.scalars(select(ListingVersion).where(ListingVersion.listing_id == listing.id)).all()
+    if any(one.number == listing.current_version and term_sheets.sheet_of(one) == sheet for one in known):
+        return
+    bundle = term_sheets.packed(listing, term_sheets.next_number(known), sheet)
+    store_artifact(bundle)
+    version = ListingVersion(
+        listing_id=listing.id, number=str(bundle.manifest["version"]), state="published", sha256=bundle.sha256, manifest=bundle.manifest, attempt=0,
+        notes_zh="首次发布。" if not known else "条款有变。", notes_en="First release." if not known else "Other terms.", created_at=at, published_at=at,
+        yanked_reason=None, review_note=None, submitted_by=None, checked_at=None, key_id=None, signature=None,
+    )  # fmt: skip
+    db.session.add(version)
+    lifecycle.record_version(version, "import", None, at)
+    lifecycle.offer_newest(listing, at)
 
 
 def yank(listing: Listing, number: str, reason: str, at: datetime) -> None:

@@ -17,18 +17,25 @@ from marketplace.checks import records
 from marketplace.checks.findings import Refused, refuse
 from marketplace.checks.unpack import MAX_ZIP, unpack
 from marketplace.models import Listing, ListingVersion, Publisher
-from marketplace.release import approvals, bundles, lifecycle, publishing
+from marketplace.release import approvals, bundles, lifecycle, publishing, term_sheets
 from marketplace.release.lifecycle_models import VersionCheck
 from marketplace.store.listings import is_newer
 
 __all__ = ["MAX_ZIP", "PROMISE", "approve", "find_open", "find_waiting", "inspect", "queue", "reject", "submit"]
 PROMISE = timedelta(days=2)  # within which a version is looked at
+OPEN = ("draft", "scanning", "in_review")  # states of a version that waits for its answer
 
 
 class SubmissionInvalid(Invalid):
     """The bundle can't be taken; the sentence names the file, the rule and the fix."""
 
     code = "submission_invalid"
+
+
+class ChangeWaits(Conflict):
+    """One version of a term sheet at a time: the next would be about terms that nobody has agreed to."""
+
+    code = "change_waits"
 
 
 class AlreadyDecided(Conflict):
@@ -92,6 +99,8 @@ def submit_once(listing: Listing, content: bytes, notes_zh: str, notes_en: str, 
 
 def _take(listing: Listing, bundle: bundles.Bundle, notes_zh: str, notes_en: str, submitted_by: str, at: datetime) -> ListingVersion:
     number = str(bundle.manifest["version"])
+    if listing.kind in term_sheets.KINDS:
+        raise SubmissionInvalid(_("A service or a bundle is changed on its page, not by a file."), field="bundle")
     for key, expected in (("slug", listing.slug), ("kind", listing.kind)):
         if bundle.manifest[key] != expected:
             raise invalid(refuse("manifest_other", f"{key} ≠ {expected}", "manifest.json"))
@@ -100,10 +109,28 @@ def _take(listing: Listing, bundle: bundles.Bundle, notes_zh: str, notes_en: str
         raise SubmissionInvalid(words, field="bundle")
     if db.session.get(ListingVersion, (listing.id, number)) is not None:
         raise _reused(number)
+    version = _keep(listing, bundle, notes_zh or notes_en, notes_en or notes_zh, submitted_by, at)
+    audit.record("version.submitted", f"{listing.slug} {number}", at=at, after={"sha256": bundle.sha256})
+    return version
+
+
+def submit_terms(listing: Listing, sheet: term_sheets.Sheet, notes_zh: str, notes_en: str, submitted_by: str, *, at: datetime) -> ListingVersion:
+    """Hand in what a service or a bundle is to offer, as its next version. Raises ChangeWaits, SubmissionInvalid."""
+    known = list(db.session.scalars(select(ListingVersion).where(ListingVersion.listing_id == listing.id)))
+    if any(one.state in OPEN for one in known):
+        raise ChangeWaits(_("A change of this listing waits for its answer already. Take it back first, or wait."))
+    bundle = term_sheets.packed(listing, term_sheets.next_number(known), sheet)
+    inspect(bundle.content)  # what the form let through and a check would refuse is refused now
+    return _keep(listing, bundle, notes_zh or notes_en or "条款有变。", notes_en or notes_zh or "Other terms.", submitted_by, at)
+
+
+def _keep(listing: Listing, bundle: bundles.Bundle, notes_zh: str, notes_en: str, submitted_by: str, at: datetime) -> ListingVersion:
+    """A version as it is handed in: a job checks it."""
+    number = str(bundle.manifest["version"])
     publishing.store_artifact(bundle)
     version = ListingVersion(
-        listing_id=listing.id, number=number, state="draft", sha256=bundle.sha256, manifest=bundle.manifest, notes_zh=notes_zh or notes_en,
-        notes_en=notes_en or notes_zh, yanked_reason=None, created_at=at, published_at=None, review_note=None, submitted_by=submitted_by,
+        listing_id=listing.id, number=number, state="draft", sha256=bundle.sha256, manifest=bundle.manifest, notes_zh=notes_zh,
+        notes_en=notes_en, yanked_reason=None, created_at=at, published_at=None, review_note=None, submitted_by=submitted_by,
     )  # fmt: skip
     try:
         with db.session.begin_nested():
@@ -111,7 +138,6 @@ def _take(listing: Listing, bundle: bundles.Bundle, notes_zh: str, notes_en: str
     except IntegrityError as error:
         raise _reused(number) from error
     lifecycle.record_version(version, "hand_in", None, at)
-    audit.record("version.submitted", f"{listing.slug} {number}", at=at, after={"sha256": bundle.sha256})
     return version
 
 

@@ -17,12 +17,12 @@ from core.ids import new_id
 from core.settings import Settings
 from marketplace.license import licenses
 from marketplace.order import usage_charges
-from marketplace.release.publishing import HAN
 from marketplace.run import run_jobs, runs
 from marketplace.run.run_models import Run
 from marketplace.sandbox import box
 from marketplace.seat import seats
 from marketplace.store import contents
+from marketplace.store.search_terms import HAN
 from marketplace.store.store_schemas import RunForm
 
 run_pages = Blueprint("runs", __name__)

@@ -20,6 +20,7 @@ class ServiceOrder(Base):
     request_hash: Mapped[bytes]
     listing_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("listing.id"))
     publisher_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("publisher.id"))
+    version: Mapped[str] = mapped_column(server_default=text("'1.0.0'"))  # of the terms that were agreed
     price_minor: Mapped[int]  # tax included
     currency: Mapped[str]
     commission_bp: Mapped[int]

@@ -5,37 +5,41 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from flask import current_app
 from flask_babel import gettext as _
-from sqlalchemy import cast, select
-from sqlalchemy.dialects.postgresql import TSVECTOR, insert
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import defer
 
 from core.db import db
 from core.errors import Invalid
 from core.ids import derived
-from core.money import basis_points, split, tax_included
+from core.money import basis_points, tax_included
+from core.settings import Settings
 from marketplace.models import Listing, Publisher
 from marketplace.order import pricing
-from marketplace.release import publishing
+from marketplace.release import publishing, term_sheets
+from marketplace.store.search_terms import make_findable
 
 WHOLE_BP = 10_000
-KIND = "service_offering"
-VERSION = "1.0.0"  # a service has no releases: what was agreed is frozen in each order
+KIND = term_sheets.SERVICE
+MOST_MILESTONES = 20
+TERMS = {"pricing": "one_time", "period": None, "is_repeatable": True}  # of every service
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A milestone as it is offered: its share of the price in basis points, and within how many days of the order it is delivered."""
+    """A milestone as it is offered: what it costs, tax included, and within how many days of the order it is delivered."""
 
     name_zh: str
     name_en: str
-    share_bp: int
+    amount_minor: int
     days: int
 
 
 @dataclass(frozen=True, slots=True)
 class Offering:
-    """A service as a partner offers it; the price includes tax."""
+    """A service as a partner offers it; the price is the sum of its milestones."""
 
     slug: str
     category: str
@@ -45,10 +49,14 @@ class Offering:
     summary_en: str
     description_zh: str
     description_en: str
-    price_minor: int
     currency: str
     steps: tuple[Step, ...]
     bonus_limit_bp: int = WHOLE_BP
+
+    @property
+    def price_minor(self) -> int:
+        """What the whole costs, tax included."""
+        return sum(step.amount_minor for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +72,12 @@ class Part:
 
 def publish(offered: Offering, publisher: Publisher, *, at: datetime) -> uuid.UUID:
     """Put a partner's service on sale, or bring it up to date; orders that run keep what was agreed. Raises Invalid."""
-    if publisher.kind != "partner":
-        raise Invalid(_("Only partners offer services."), field="publisher")
+    check_partner(publisher)
     check(offered.steps)
     values = {name: value for name, value in asdict(offered).items() if name not in ("slug", "steps")} | {
-        "publisher_id": publisher.id, "kind": KIND, "state": "published", "pricing": "one_time", "period": None, "tax_rate_bp": None, "is_repeatable": True,
-        "product_line": None, "required_rank": 0, "required_features": [], "minutes_saved": 0, "automates": {"steps": []}, "current_version": VERSION,
-        "milestones": [asdict(step) for step in offered.steps], "updated_at": at,
+        "publisher_id": publisher.id, "kind": KIND, "state": "published", "tax_rate_bp": None, "product_line": None, "required_rank": 0,
+        "required_features": [], "minutes_saved": 0, "automates": {"steps": []}, "price_minor": offered.price_minor,
+        "milestones": [asdict(step) for step in offered.steps], "updated_at": at, **TERMS,
     }  # fmt: skip
     listing_id = derived("listing", offered.slug)
     new = insert(Listing).values(
@@ -78,15 +85,25 @@ def publish(offered: Offering, publisher: Publisher, *, at: datetime) -> uuid.UU
     )  # fmt: skip
     db.session.execute(new.on_conflict_do_update(index_elements=[Listing.slug], set_=values | {"revision": Listing.revision + 1}))
     listing = db.session.get_one(Listing, listing_id, populate_existing=True)
-    listing.search = cast(publishing.vector_of(listing, publisher), TSVECTOR)
-    db.session.flush()
+    make_findable(listing, publisher)
+    publishing.release_terms(listing, at)
     return listing_id
 
 
+def check_partner(publisher: Publisher) -> None:
+    """Only a partner is paid milestone by milestone; what our own people do is sold by contract. Raises Invalid."""
+    if publisher.kind != "partner":
+        raise Invalid(_("Only partners offer services."), field="publisher")
+
+
 def check(steps: Sequence[Step]) -> None:
-    """Do these milestones make a whole? Raises Invalid."""
-    if not steps or sum(step.share_bp for step in steps) != WHOLE_BP or any(step.share_bp <= 0 or step.days <= 0 for step in steps):
-        raise Invalid(_("The shares of all milestones must be above zero and make 100% together, each with a number of days."), field="milestones")
+    """Can these milestones be ordered? Raises Invalid."""
+    settings: Settings = current_app.extensions["settings"]
+    if not 1 <= len(steps) <= MOST_MILESTONES:
+        raise Invalid(_("A service has 1 to %(most)s milestones.", most=MOST_MILESTONES), field="milestones")
+    if any(step.amount_minor <= 0 or not 1 <= step.days <= settings.service_days for step in steps):
+        words = _("Each milestone has an amount above zero, and is delivered within 1 to %(days)s days of the order.", days=settings.service_days)
+        raise Invalid(words, field="milestones")
 
 
 def steps_of(listing: Listing) -> list[Step]:
@@ -108,11 +125,12 @@ def find(slug: str) -> tuple[Listing, Publisher]:
     return row[0], row[1]
 
 
-def laid_out(price_minor: int, steps: Sequence[Step], commission_bp: int, tax_rate_bp: int, bonus_limit_bp: int) -> list[Part]:
-    """A price over its milestones: shares by largest remainder, tax and commission so that together they are those of the whole price."""
+def laid_out(steps: Sequence[Step], commission_bp: int, tax_rate_bp: int, bonus_limit_bp: int) -> list[Part]:
+    """Milestones with their tax and commission, so that together they are those of the whole price."""
     parts: list[Part] = []
     before = 0
-    for step, amount in zip(steps, split(price_minor, [step.share_bp for step in steps]), strict=True):
+    for step in steps:
+        amount = step.amount_minor
         (tax, ours), (tax_before, ours_before) = _inside(before + amount, commission_bp, tax_rate_bp), _inside(before, commission_bp, tax_rate_bp)
         parts.append(Part(step, amount, tax - tax_before, ours - ours_before, basis_points(ours - ours_before, bonus_limit_bp)))
         before += amount

@@ -38,13 +38,20 @@ class WrongState(Conflict):
     code = "wrong_state"
 
 
+class TermsChanged(Conflict):
+    """Another version is on sale than the one that was read."""
+
+    code = "terms_changed"
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a member orders; `id` makes it happen once, `price_minor` is the price it was shown."""
+    """What a member orders; `id` makes it happen once, `price_minor` is the price it was shown, `version` the terms it has read."""
 
     id: uuid.UUID
     price_minor: int
     brief: str = ""
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +82,30 @@ class Shown:
 
 def quote(member_id: uuid.UUID, listing: Listing, publisher: Publisher, *, at: datetime) -> tuple[int, list[service_offerings.Part]]:
     """The tax rate in force and the price over its milestones, as an order placed now freezes them. Raises EditionTooLow."""
-    pricing.check_edition(member_id, pricing.terms_of(listing, publisher, service_offerings.VERSION))
+    pricing.check_edition(member_id, _terms_of(listing, publisher))
     rate = subscriptions.seller_of(member_id).tax_rate_at(at) if listing.tax_rate_bp is None else listing.tax_rate_bp
-    steps = service_offerings.steps_of(listing)
-    return rate, service_offerings.laid_out(listing.price_minor, steps, publisher.commission_bp, rate, listing.bonus_limit_bp)
+    return rate, service_offerings.laid_out(service_offerings.steps_of(listing), publisher.commission_bp, rate, listing.bonus_limit_bp)
+
+
+def _terms_of(listing: Listing, publisher: Publisher) -> pricing.Offered:
+    assert listing.current_version, "a service on sale has a version"
+    return pricing.terms_of(listing, publisher, listing.current_version)
 
 
 def place(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, placed_by: uuid.UUID | None) -> ServiceOrder:
-    """Hold the price and begin. Again it is the same order. Raises NotForSale, PriceChanged, EditionTooLow, InsufficientFunds, WalletFrozen, IdReused."""
-    content = request_hash("service", slug=slug, price=wanted.price_minor, brief=wanted.brief)
+    """Hold the price and begin. Again it is the same order. Raises NotForSale, PriceChanged, TermsChanged, EditionTooLow, InsufficientFunds, WalletFrozen,
+    IdReused.
+    """
+    read = {"version": wanted.version} if wanted.version else {}
+    content = request_hash("service", slug=slug, price=wanted.price_minor, brief=wanted.brief, **read)
     if first := db.session.get(ServiceOrder, (member_id, wanted.id)):
         if first.request_hash != content:
             raise IdReused(_("This id was already used for another request."), field="id")
         return first
     listing, publisher = service_offerings.find(slug)
-    pricing.confirm_price(pricing.terms_of(listing, publisher, service_offerings.VERSION), wanted.price_minor)
+    pricing.confirm_price(_terms_of(listing, publisher), wanted.price_minor)
+    if wanted.version not in (None, listing.current_version):
+        raise TermsChanged(_("What is offered has changed meanwhile. Nothing was held; please read it again."), field="version")
     rate, parts = quote(member_id, listing, publisher, at=at)
     ends_at, held_until = ends_of(at)
     # One minor unit less a milestone: a part given back after a dispute is rounded, and the rest must still fit.
@@ -97,9 +113,10 @@ def place(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, plac
     reserved = holds.Wanted(wanted.id, listing.price_minor, str(formats.local(listing)), held_until, bonus, by_member=False)
     holds.place(member_id, reserved, at=at, created_by=placed_by)
     order = ServiceOrder(
-        member_id=member_id, id=wanted.id, request_hash=content, listing_id=listing.id, publisher_id=publisher.id, price_minor=listing.price_minor,
-        currency=listing.currency, commission_bp=publisher.commission_bp, tax_rate_bp=rate, bonus_limit_bp=listing.bonus_limit_bp, brief=wanted.brief,
-        state="running", placed_by=placed_by, at=at, ends_at=ends_at, held_until=held_until, closed_at=None,
+        member_id=member_id, id=wanted.id, request_hash=content, listing_id=listing.id, publisher_id=publisher.id, version=listing.current_version,
+        price_minor=listing.price_minor, currency=listing.currency, commission_bp=publisher.commission_bp, tax_rate_bp=rate,
+        bonus_limit_bp=listing.bonus_limit_bp, brief=wanted.brief, state="running", placed_by=placed_by, at=at, ends_at=ends_at, held_until=held_until,
+        closed_at=None,
     )  # fmt: skip
     db.session.add(order)
     db.session.flush()
@@ -198,7 +215,7 @@ def capture(order: ServiceOrder, one: ServiceMilestone, amount_minor: int, at: d
     )  # fmt: skip
     db.session.add(
         Order(
-            member_id=order.member_id, id=charge_id, request_hash=content, listing_id=order.listing_id, version=service_offerings.VERSION, quantity=1,
+            member_id=order.member_id, id=charge_id, request_hash=content, listing_id=order.listing_id, version=order.version, quantity=1,
             price_minor=amount_minor, total_minor=amount_minor, tax_minor=tax, currency=order.currency, paid_minor=taken.paid_minor,
             bonus_minor=taken.bonus_minor, credit_minor=0, balance_after_minor=taken.balance_after_minor, state="completed", refunded_minor=0,
             offer_id=None, csm_id=None, placed_by=order.placed_by, at=at, kind="milestone", license_id=None,

@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from core.db import db
 from marketplace.models import Artifact
-from marketplace.release.publishing import HAN
+from marketplace.store.search_terms import HAN
 
 TEXTS = {".csv", ".json", ".txt", ".md", ".j2", ".xml", ".robot", ".html", ".yaml", ".yml", ".tsv"}
 MOST_BYTES, MOST_LINES, MOST_ROWS, MOST_COLUMNS = 6_000, 24, 6, 7

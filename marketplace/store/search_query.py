@@ -1,4 +1,4 @@
-"""What a person types, as PostgreSQL's text search reads it. Terms are made by `publishing.terms_of`: words, Han characters and their pairs."""
+"""What a person types, as PostgreSQL's text search reads it. Terms are made by `search_terms.terms_of`: words, Han characters and their pairs."""
 
 import re
 import unicodedata
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from marketplace.release.publishing import HAN, WORD
+from marketplace.store.search_terms import HAN, WORD
 
 LONGEST_QUERY = 200
 NAME, HEAD, WHOLE = "~", "^", "="  # marks of terms in `listing_index.terms`: of the name, of name and summary, the whole name

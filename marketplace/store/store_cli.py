@@ -13,7 +13,7 @@ from marketplace.models import Listing, Publisher
 from marketplace.publisher import publishers
 from marketplace.release import bundles, publishing
 from marketplace.sandbox.limits import Limits
-from marketplace.store import reviews
+from marketplace.store import reviews, search_terms
 from membership.models import LegalEntity
 
 store_cli = AppGroup("store", help="The store's listings.")
@@ -40,7 +40,7 @@ def reindex() -> None:
     with transaction(SYSTEM) as session:
         rows = session.execute(select(Listing, Publisher).join(Publisher, Publisher.id == Listing.publisher_id)).all()
         for listing, publisher in rows:
-            listing.search = publishing.vector_of(listing, publisher)
+            listing.search = search_terms.vector_of(listing, publisher)
         reviews.recount_all()
     click.echo(f"{len(rows)} listings indexed")
 

@@ -10,10 +10,10 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 
 from core.db import db
 from marketplace.models import Listing
-from marketplace.release.publishing import HAN, WORD
 from marketplace.store.listings import CATEGORIES, KINDS
 from marketplace.store.search_index import ListingIndex, SearchWord
 from marketplace.store.search_query import Query, nearly
+from marketplace.store.search_terms import HAN, WORD
 
 MOST_NAMES = 200
 LEAST_LIKE_WORD, LEAST_LIKE_RUN = 0.7, 0.5  # normalised similarity (optimal string alignment: swapped neighbours are one mistake)

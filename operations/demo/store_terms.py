@@ -2,8 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import cast, select
-from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy import select
 
 from core.db import SYSTEM, db, transaction
 from core.ids import derived
@@ -12,10 +11,10 @@ from marketplace.models import License, Listing, Publisher
 from marketplace.order import coupons, listing_bundles
 from marketplace.order.pricing import EditionTooLow
 from marketplace.publisher import publishers
-from marketplace.release import publishing
 from marketplace.release.lifecycle import Quarantined
 from marketplace.seat import seats
 from membership.models import User
+from marketplace.store import search_terms
 
 COUPON = "WELCOME15"
 BUNDLE = ("sales-starter", "销售起步套装", "Sales starter bundle", 399_00, ("merge-duplicate-contacts", "quote-document", "sales-funnel-sheet"))
@@ -46,7 +45,7 @@ def bundle(at: datetime) -> None:
     db.session.flush()
     listing_bundles.define(made, parts)
     listing_bundles.publish_version(made, at=at)
-    made.search = cast(publishing.vector_of(made, seller), TSVECTOR)
+    search_terms.make_findable(made, seller)
     db.session.flush()
 
 

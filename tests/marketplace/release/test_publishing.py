@@ -20,7 +20,7 @@ from marketplace.models import Artifact, Listing, ListingVersion, Publisher
 from marketplace.publisher import publishers
 from marketplace.release import bundles, publishing, submissions
 from marketplace.sandbox import box
-from marketplace.store import listings
+from marketplace.store import listings, search_terms
 from tests.factories import AT, make_member
 from tests.marketplace.store_world import FREE, buy, open_store, repack, unzip, zip_of
 
@@ -117,8 +117,8 @@ def test_the_hash_is_that_of_the_content(store):
 
 
 def test_terms_hold_characters_pairs_and_words():
-    assert publishing.terms_of("清洗 Phone-２") == ["清", "清洗", "洗", "phone", "2"]
-    assert publishing.search_vector([("A", ["清洗"]), ("B", ["清"])]) == "'洗':3A '清':1A,4B '清洗':2A"
+    assert search_terms.terms_of("清洗 Phone-２") == ["清", "清洗", "洗", "phone", "2"]
+    assert search_terms.search_vector([("A", ["清洗"]), ("B", ["清"])]) == "'洗':3A '清':1A,4B '清洗':2A"
 
 
 # --- handing in -----------------------------------------------------------------------------------------------------------------

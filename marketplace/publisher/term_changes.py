@@ -1,0 +1,89 @@
+"""What a service or a bundle offers, written by whoever offers it: kept in a draft; handed in as the next version once the listing has left its draft."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from core import audit
+from core.actor import actor
+from core.db import db
+from core.errors import Conflict, Invalid, NotFound
+from marketplace.models import Listing, ListingVersion, Publisher
+from marketplace.publisher import drafts, publishers
+from marketplace.release import submissions, term_sheets
+from marketplace.service import service_offerings
+from marketplace.store.listings import version_key
+
+Notes = tuple[str, str]  # what is new, in Chinese and in English
+
+
+class NotSold(Conflict):
+    """Terms of what is no longer sold do not change."""
+
+    code = "not_sold"
+
+
+def begin_service(publisher_id: uuid.UUID, said: Mapping[str, Any], *, at: datetime) -> Listing:
+    """Begin a service as a draft. Raises SlugTaken, Invalid."""
+    _check(db.session.get_one(Publisher, publisher_id), term_sheets.SERVICE, said)
+    wanted = {**said, **service_offerings.TERMS, "kind": term_sheets.SERVICE, "price_minor": term_sheets.price_minor(dict(said))}
+    return drafts.create(publisher_id, wanted, at=at)
+
+
+def keep(publisher_id: uuid.UUID, slug: str, said: Mapping[str, Any], notes: Notes, *, at: datetime) -> ListingVersion | None:
+    """Keep what a draft offers, or hand the change in; then it is the version that waits. Raises NotFound, NotSold, ChangeWaits, NotADraft, Invalid."""
+    listing = find(publisher_id, slug)
+    _check(db.session.get_one(Publisher, publisher_id), listing.kind, said)
+    if listing.state == "draft":
+        drafts.change(publisher_id, slug, {**_columns(said), "price_minor": term_sheets.price_minor(dict(said))}, at=at, parts=said.get("parts", ()))
+        return None
+    if listing.state not in ("in_review", "published"):
+        raise NotSold(_("This is no longer sold; begin a new listing."))
+    sheet = term_sheets.of(listing) | said
+    if sheet == proposed(listing):
+        raise Invalid(_("Nothing has changed."), field="name_zh")
+    if short := drafts.too_short(sheet):
+        raise Invalid(next(iter(short.values())), fields=short)
+    version = submissions.submit_terms(listing, sheet, *notes, actor().name, at=at)
+    audit.record("version.submitted", f"{slug} {version.number}", at=at, after={"sha256": version.sha256})
+    return version
+
+
+def find(publisher_id: uuid.UUID, slug: str, *kinds: str) -> Listing:
+    """One of the publisher's services or bundles. Raises NotFound."""
+    listing = publishers.own_listing(publisher_id, slug)
+    if listing.kind not in (kinds or term_sheets.KINDS):
+        raise NotFound(_("You have no listing of this name."))
+    return listing
+
+
+def versions(listing: Listing) -> list[ListingVersion]:
+    """All versions, newest first."""
+    rows = db.session.scalars(select(ListingVersion).where(ListingVersion.listing_id == listing.id))
+    return sorted(rows, key=lambda one: version_key(one.number), reverse=True)
+
+
+def waiting(known: Sequence[ListingVersion]) -> ListingVersion | None:
+    """The version that waits for its answer."""
+    return next((one for one in known if one.state in submissions.OPEN), None)
+
+
+def proposed(listing: Listing) -> term_sheets.Sheet:
+    """What a form begins with: the newest terms that were handed in, sent back or not; those of a draft are its own."""
+    newest = None if listing.state == "draft" else next(iter(versions(listing)), None)
+    return term_sheets.sheet_of(newest) or term_sheets.of(listing)
+
+
+def _columns(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in said.items() if name != "parts"}
+
+
+def _check(publisher: Publisher, kind: str, said: Mapping[str, Any]) -> None:
+    """Can this be offered by this publisher? Raises Invalid."""
+    if kind == term_sheets.SERVICE:
+        service_offerings.check_partner(publisher)
+        service_offerings.check([service_offerings.Step(**one) for one in said["milestones"]])
