@@ -61,7 +61,7 @@ from marketplace.order import coupon_pages, order_refund_pages, orders_api
 from marketplace.partner import claims, partner_payables
 from marketplace.partner.claim_pages import claim_pages
 from marketplace.partner.payout_pages import earnings
-from marketplace.publisher import publisher_figures_pages
+from marketplace.publisher import publisher_figures_pages, term_pages
 from marketplace.publisher.draft_pages import publishing_pages
 from marketplace.publisher.publisher_api import blp as publisher_api
 from marketplace.publisher.publisher_pages import publisher

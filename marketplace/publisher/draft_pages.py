@@ -175,10 +175,10 @@ def beside(error: ValidationError | AppError) -> dict[str, str]:
         if error.status in (403, 404):
             raise error
         return {"price" if name == "price_minor" else name: said for name, said in error.fields.items()} or {"": error.detail}
-    return {str(name): _first(said) for name, said in error.messages_dict.items()}
+    return {str(name): first_of(said) for name, said in error.messages_dict.items()}
 
 
-def _first(said: Any) -> str:
+def first_of(said: Any) -> str:
     """The first sentence of marshmallow's, however deep in a list of lists."""
     while not isinstance(said, str):
         said = next(iter(said.values() if isinstance(said, dict) else said), "") if isinstance(said, (dict, list)) else str(said)
@@ -186,4 +186,5 @@ def _first(said: Any) -> str:
 
 
 def status_of(error: ValidationError | AppError) -> int:
+    """The status of a page that shows the form again."""
     return error.status if isinstance(error, AppError) else 422

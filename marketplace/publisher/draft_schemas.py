@@ -11,9 +11,9 @@ from marketplace.store.listings import CATEGORIES, KINDS
 STEP = validate.And(validate.Length(equal=2, error=_l("A step is a feature and an action.")))
 MOST_STEPS = 50
 MOST_MINOR = 10**9
-NOT_TO_DRAFT = ("service_offering", "bundle")  # a service needs milestones, a bundle its parts: staff makes them
+NOT_TO_DRAFT = ("service_offering", "bundle")  # a service needs milestones, a bundle its parts: they have forms of their own
 KINDS_TO_DRAFT = tuple(kind for kind in KINDS if kind not in NOT_TO_DRAFT)
-RESERVED = ("figures", "keys", "new", "services", "claims", "earnings")  # pages of publishers that stand where a listing's would
+RESERVED = ("figures", "keys", "new", "services", "claims", "earnings", "notices")  # pages of publishers that stand where a listing's would
 
 
 def _text(most: int, what: str) -> Any:

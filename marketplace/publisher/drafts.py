@@ -146,9 +146,7 @@ def missing(listing: Listing, known: Sequence[ListingVersion]) -> dict[str, str]
 def too_short(words: Mapping[str, str]) -> dict[str, str]:
     """Field → how many characters it needs before it is sold under these words."""
     return {
-        name: _("%(field)s needs at least %(least)s characters.", field=label(name), least=least)
-        for name, least in WORDS.items()
-        if len(words[name]) < least
+        name: _("%(field)s needs at least %(least)s characters.", field=label(name), least=least) for name, least in WORDS.items() if len(words[name]) < least
     }
 
 

@@ -9,7 +9,6 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from core import audit
-from core.actor import actor
 from core.db import db
 from core.errors import Conflict, Invalid, NotFound
 from marketplace.models import Listing, ListingVersion, Publisher
@@ -34,7 +33,7 @@ def begin_service(publisher_id: uuid.UUID, said: Mapping[str, Any], *, at: datet
     return drafts.create(publisher_id, wanted, at=at)
 
 
-def keep(publisher_id: uuid.UUID, slug: str, said: Mapping[str, Any], notes: Notes, *, at: datetime) -> ListingVersion | None:
+def keep(publisher_id: uuid.UUID, slug: str, said: Mapping[str, Any], notes: Notes, by: str, *, at: datetime) -> ListingVersion | None:
     """Keep what a draft offers, or hand the change in; then it is the version that waits. Raises NotFound, NotSold, ChangeWaits, NotADraft, Invalid."""
     listing = find(publisher_id, slug)
     _check(db.session.get_one(Publisher, publisher_id), listing.kind, said)
@@ -43,12 +42,12 @@ def keep(publisher_id: uuid.UUID, slug: str, said: Mapping[str, Any], notes: Not
         return None
     if listing.state not in ("in_review", "published"):
         raise NotSold(_("This is no longer sold; begin a new listing."))
-    sheet = term_sheets.of(listing) | said
+    sheet = {**term_sheets.of(listing), **said}
     if sheet == proposed(listing):
         raise Invalid(_("Nothing has changed."), field="name_zh")
     if short := drafts.too_short(sheet):
         raise Invalid(next(iter(short.values())), fields=short)
-    version = submissions.submit_terms(listing, sheet, *notes, actor().name, at=at)
+    version = submissions.submit_terms(listing, sheet, *notes, by, at=at)
     audit.record("version.submitted", f"{slug} {version.number}", at=at, after={"sha256": version.sha256})
     return version
 

@@ -17,8 +17,8 @@ from core.formats import minor
 from marketplace.checks import jobs
 from marketplace.models import Listing, ListingVersion, Publisher
 from marketplace.publisher import drafts, term_changes
-from marketplace.publisher.draft_pages import beside, publisher_id, publishing_pages, status_of
-from marketplace.publisher.term_schemas import BLANK, COLUMNS, MOST_MILESTONES, Row, ServiceTermsForm, is_blank, rows_of
+from marketplace.publisher.draft_pages import beside, first_of, publisher_id, publishing_pages, status_of
+from marketplace.publisher.term_schemas import BLANK, COLUMNS, Row, ServiceTermsForm, is_blank, rows_of
 from marketplace.release import term_sheets
 from marketplace.service import service_offerings
 from marketplace.store.listings import CATEGORIES
@@ -77,7 +77,7 @@ def change_service(slug: str) -> ResponseReturnValue:
     try:
         said, notes = _load(form, rows, is_new=False)
         with transaction(actor()):
-            version = term_changes.keep(publisher_id(), slug, said, notes, at=clock.now())
+            version = term_changes.keep(publisher_id(), slug, said, notes, actor().name, at=clock.now())
     except (ValidationError, AppError) as error:
         return _form(form, rows, listing, errors=_beside(error)), status_of(error)
     return kept(listing, version)
@@ -103,7 +103,7 @@ def _sent() -> tuple[dict[str, str], list[Row], bool]:
     """The form, its rows after a button for rows was pressed, and whether it is to be kept."""
     form, rows = request.form.to_dict(), rows_of(request.form)
     do, _dash, which = form.get("do", "").partition("-")
-    if do == "add" and len(rows) < MOST_MILESTONES:
+    if do == "add" and len(rows) < service_offerings.MOST_MILESTONES:
         rows.append(dict(BLANK))
     elif do == "remove" and which.isdecimal() and 0 < int(which[:3]) <= len(rows):
         rows.pop(int(which[:3]) - 1)
@@ -132,7 +132,7 @@ def _beside(error: ValidationError | AppError) -> dict[str, str]:
     del found["milestones"]
     column_of = {name: column for column, name in COLUMNS.items()}
     for n, wrong in sorted(milestones.items()):
-        found |= {f"step_{column_of[name]}_{n + 1}": said[0] for name, said in wrong.items()}
+        found |= {f"step_{column_of[name]}_{n + 1}": first_of(said) for name, said in wrong.items()}
     return found
 
 
@@ -141,6 +141,6 @@ def _form(form: Mapping[str, Any], rows: list[Row], listing: Listing | None, *, 
         currency = listing.currency if listing else drafts.currency()
     return render_template(
         "publisher/service_terms.html", form=form, rows=rows or [dict(BLANK)], listing=listing, errors=errors, currency=currency, categories=CATEGORIES,
-        most=MOST_MILESTONES, added=len(rows) if form.get("do") == "add" else None, is_change=listing is not None and listing.state != "draft",
+        most=service_offerings.MOST_MILESTONES, added=len(rows) if form.get("do") == "add" else None,
+        is_change=listing is not None and listing.state != "draft",
     )  # fmt: skip
-

@@ -13,7 +13,7 @@ from core.clock import now
 from core.db import db, transaction
 from marketplace.checks import jobs, records, words
 from marketplace.models import Artifact, ListingVersion, Publisher
-from marketplace.release import approvals, lifecycle, submissions
+from marketplace.release import approvals, lifecycle, submissions, term_sheets
 from marketplace.sandbox import box
 from marketplace.store import contents
 from marketplace.store.store_schemas import RejectForm
@@ -58,6 +58,7 @@ def _page(slug: str, number: str, *, errors: object = None, form: dict[str, str]
             diffs=contents.text_changes(_content(version), _content(before) if before else None),
             files=contents.file_changes(inside, earlier), facts_changed=contents.manifest_changes(inside, earlier),
             publisher=db.session.get(Publisher, listing.publisher_id), due_at=version.created_at + submissions.PROMISE, errors=errors, form=form or {},
+            sheet=term_sheets.sheet_of(version), sheet_before=term_sheets.sheet_of(before),
             progress=words.progress(version.state, checks),
         )  # fmt: skip
     return page, status

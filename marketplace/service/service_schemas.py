@@ -14,6 +14,7 @@ class ServiceForm(Form):
 
     id = fields.UUID(required=True)
     price_minor = fields.Integer(required=True, validate=validate.Range(min=1))
+    version = fields.String(load_default=None, validate=validate.Length(max=20))
     brief = fields.String(load_default="", validate=validate.Length(max=2000, error=_l("At most 2,000 characters.")))
 
 
@@ -34,6 +35,9 @@ class ServiceIn(Schema):
 
     id = fields.UUID(required=True)
     price_minor = fields.Integer(required=True, strict=True, validate=validate.Range(min=1), metadata={"description": "The price you were shown"})
+    version = fields.String(
+        load_default=None, validate=validate.Length(max=20), metadata={"description": "Of the terms you have read; refused where another is on sale by now."}
+    )
     brief = fields.String(load_default="", validate=validate.Length(max=2000))
 
 
@@ -65,6 +69,7 @@ class ServiceOut(Schema):
     id = fields.UUID(required=True, attribute="order.id")
     listing = fields.String(required=True, attribute="listing.slug")
     partner = fields.String(required=True, attribute="publisher.code")
+    version = fields.String(required=True, attribute="order.version", metadata={"description": "Of the terms that were agreed"})
     price_minor = fields.Integer(required=True, attribute="order.price_minor")
     currency = fields.String(required=True, attribute="order.currency")
     state = fields.String(required=True, attribute="order.state", validate=validate.OneOf(["running", "completed", "cancelled", "lapsed"]))

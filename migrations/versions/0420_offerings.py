@@ -18,7 +18,10 @@ down_revision = "0370"
 branch_labels = None
 depends_on = None
 
-WORDS = ("category", "name_zh", "name_en", "summary_zh", "summary_en", "description_zh", "description_en")
+TERMS = (
+    "category", "name_zh", "name_en", "summary_zh", "summary_en", "description_zh", "description_en", "product_line", "required_rank", "required_features",
+    "currency",
+)  # fmt: skip
 ON_OFFER = sa.text(
     "select l.*, array(select x.slug from bundle_part p join listing x on x.id = p.listing_id where p.bundle_id = l.id order by p.position) as parts"
     " from listing l where l.kind in ('service_offering', 'bundle') and l.current_version is not null"
@@ -51,7 +54,7 @@ def _manifest(listing: Any) -> dict[str, Any]:
     return {
         "slug": listing["slug"], "version": listing["current_version"], "kind": listing["kind"], "permissions": [],
         "parameters": {"type": "object", "properties": {}}, "required_edition_rank": listing["required_rank"], "product_line": listing["product_line"],
-        "required_features": list(listing["required_features"]), "offer": {**{name: listing[name] for name in WORDS}, "currency": listing["currency"], **terms},
+        "required_features": list(listing["required_features"]), "offer": {**{name: listing[name] for name in TERMS}, **terms},
     }  # fmt: skip
 
 

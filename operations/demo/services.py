@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -11,8 +12,11 @@ from core.actor import SYSTEM, Actor
 from core.db import transaction
 from core.errors import AppError
 from core.ids import derived
+from marketplace.checks import jobs as check_jobs
 from marketplace.models import Listing, Publisher
 from marketplace.partner import claims, partner_payables, payouts
+from marketplace.publisher import term_changes
+from marketplace.release import term_sheets
 from marketplace.service import service_decisions, service_offerings, services
 from marketplace.service.service_models import ServiceMilestone
 from marketplace.service.service_offerings import Offering, Step
@@ -26,25 +30,41 @@ OFFERINGS = {
         Offering(
             ROLLOUT, "onboarding", "客户云上线实施", "CRM rollout", "从调研到培训，四周内让销售团队用起来。",
             "From survey to training: your sales team live in four weeks.",
-            "顾问调研您的销售流程，配置线索、商机与公海规则，并在上线前培训团队。每一步交付后由您验收。",
-            "A consultant surveys how you sell, sets up leads, opportunities and pool rules, and trains the team before you go live. You accept each step.",
-            4_800_00, CURRENCY, (Step("流程调研", "Survey", 2_000, 7), Step("系统配置", "Setup", 5_000, 20), Step("团队培训", "Training", 3_000, 28)),
+            "顾问先访谈销售负责人与一线销售，梳理线索到回款的流程，再配置线索、商机与公海规则、报表和权限，并在上线前培训团队。"
+            "适合 5 至 50 人的销售团队。每一步交付后由您验收。",
+            "A consultant talks to your sales lead and to those who sell, sets up leads, opportunities, pool rules, reports and rights, "
+            "and trains the team before you go live. For teams of 5 to 50. You accept each step.",
+            CURRENCY, (Step("流程调研", "Survey", 960_00, 7), Step("系统配置", "Setup", 2_400_00, 20), Step("团队培训", "Training", 1_440_00, 28)),
         ),
         Offering(
             TRAINING, "onboarding", "团队进阶培训", "Advanced training", "半天实操，学会用自动化减少重复劳动。",
             "Half a day of practice: let automation do what repeats.",
-            "按您的行业准备案例，线上授课并录制回放，附操作手册。", "Cases of your own trade, taught online and recorded, with a handbook.",
-            1_200_00, CURRENCY, (Step("案例准备", "Preparation", 4_000, 7), Step("授课与手册", "Course and handbook", 6_000, 14)),
+            "讲师按您的行业和现有流程准备三个案例，线上授课半天并录制回放，附图文操作手册。"
+            "适合已经用了一个月以上、想让自动化替代重复操作的团队，最多 20 人一班。",
+            "Three cases of your own trade and way of working, taught online for half a day and recorded, with an illustrated handbook. "
+            "For teams that have worked with the product for a month; up to 20 people a class.",
+            CURRENCY, (Step("案例准备", "Preparation", 480_00, 7), Step("授课与手册", "Course and handbook", 720_00, 14)),
         ),
     ],
     "yunqi-services": [
         Offering(
             MIGRATION, "integration", "历史数据迁移", "Data migration", "从旧系统搬家：清洗、去重、导入、核对。",
             "Moving from your old system: clean, merge, import, reconcile.",
-            "先出映射与抽样结果，您确认后全量导入，并逐表核对数量与金额。",
-            "Mapping and a sample first; after your word everything is imported and reconciled table by table.",
-            3_600_00, CURRENCY, (Step("映射与抽样", "Mapping and sample", 4_000, 10), Step("全量导入与核对", "Import and reconciliation", 6_000, 21)),
+            "工程师先整理旧系统的字段并给出映射表与抽样结果，您确认后清洗、去重、全量导入，再逐表核对数量与金额，差异逐条说明。"
+            "适合从表格或其他客户系统搬家的团队。",
+            "An engineer maps the fields of your old system and shows a sample first; after your word everything is cleaned, merged and imported, "
+            "and then reconciled table by table, each difference explained.",
+            CURRENCY, (Step("映射与抽样", "Mapping and sample", 1_440_00, 10), Step("全量导入与核对", "Import and reconciliation", 2_160_00, 21)),
         ),
+    ],
+}  # fmt: skip
+DRAFT = {
+    "slug": "pipeline-review-service", "category": "sales", "name_zh": "销售管道诊断", "name_en": "Pipeline review",
+    "summary_zh": "两周看清商机卡在哪一步。", "summary_en": "In two weeks you see where deals get stuck.",
+    "description_zh": "顾问读取近半年的商机与跟进记录，访谈三位销售，找出停滞最久的阶段和原因。", "description_en": "",
+    "milestones": [
+        {"name_zh": "访谈与数据整理", "name_en": "Interviews and data", "amount_minor": 1_200_00, "days": 7},
+        {"name_zh": "诊断报告", "name_en": "Report", "amount_minor": 1_680_00, "days": 14},
     ],
 }  # fmt: skip
 NOTES = {1: "成果已上传到项目空间，附检查清单。", 2: "配置完成，测试账号与操作说明见附件。", 3: "培训已完成，回放链接见邮件。"}
@@ -67,10 +87,26 @@ def play(people: Sequence[Cast], since: datetime, until: datetime) -> None:
             tell(one, _place(one, slug, until - days * DAY), until - days * DAY, until)
         except AppError:
             continue  # its wallet holds too little, as happens in life
+    _proposals(until)
     _claims(until)
     document_jobs.issue_all(until)
     partner_payables.release_due(until)
     _pay_out(until)
+
+
+def _proposals(until: datetime) -> None:
+    """What a partner has in hand: a service that is still a draft, and other terms of one on sale, which wait for a reviewer."""
+    harbor = derived("publisher", "harbor-automation")
+    seller = Actor(kind="publisher", role="publisher", name="海港 · 徐磊", user_id=derived("demo", "user", "publisher@demo.example"), publisher_id=harbor)
+    with transaction(seller) as session:
+        term_changes.begin_service(harbor, DRAFT, at=until - 3 * DAY)
+        training = session.scalars(select(Listing).where(Listing.slug == TRAINING)).one()
+        steps = [asdict(step) for step in (*OFFERINGS["harbor-automation"][1].steps, Step("四周后复训", "Refresher after four weeks", 480_00, 42))]
+        said = {name: getattr(training, name) for name in term_sheets.WORDS} | {"milestones": steps}
+        notes = ("增加一次复训，价格相应调整。", "A refresher is added, and the price with it.")
+        version = term_changes.keep(harbor, TRAINING, said, notes, seller.name, at=until - timedelta(hours=20))
+        assert version is not None
+    check_jobs.check_version(str(version.listing_id), version.number)
 
 
 def _me(one: Cast) -> Actor:

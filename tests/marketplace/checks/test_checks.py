@@ -222,18 +222,29 @@ def test_what_is_on_sale_is_replayed_and_what_no_longer_passes_is_shown(app):
         assert (listing.slug, number, findings[0].rule) == (MAIL, "1.0.0", "expected_differs")
 
 
-def test_a_service_is_its_milestones(app):
+def test_a_service_is_its_terms(app):
+    step = {"name_zh": "启动", "name_en": "Kick-off", "amount_minor": 4_000_00, "days": 10}
+    offer = {
+        "category": "onboarding", "name_zh": "上线", "name_en": "Rollout", "summary_zh": "四周内让团队上线使用", "summary_en": "Your team live in four weeks",
+        "description_zh": "上线" * 40, "description_en": "Rollout. " * 20, "product_line": None, "required_rank": 0, "required_features": [], "currency": "CNY",
+        "milestones": [step],
+    }  # fmt: skip
     manifest = {
         "slug": "rollout", "version": "1.0.0", "kind": "service_offering", "parameters": {"type": "object", "properties": {}}, "permissions": [],
-        "required_edition_rank": 0, "product_line": None, "host_version": ">=1.0,<2.0", "languages": ["zh"],
-        "milestones": [{"name_zh": "启动", "name_en": "Kick-off", "share_bp": 4000}, {"name_zh": "验收", "name_en": "Acceptance", "share_bp": 6000}],
+        "required_edition_rank": 0, "product_line": None, "offer": offer,
     }  # fmt: skip
     content = bundles.pack(manifest, {"manifest.json": json.dumps(manifest).encode(), "README.md": b"# Rollout\n"}).content
     assert {one.state for one in pipeline.Check(content, "service_offering", Limits()).run()} == {"passed"}
-    manifest["milestones"][0]["share_bp"] = 5000
-    content = bundles.pack(manifest, {"manifest.json": json.dumps(manifest).encode()}).content
-    done = {one.name: one for one in pipeline.Check(content, "service_offering", Limits()).run()}
-    assert done["parse"].findings[0].rule == "offering_invalid"
+    for wrong, check, rule in (
+        ({"milestones": [step | {"amount_minor": 10**9}, step]}, "parse", "offering_invalid"),
+        ({"milestones": [step | {"amount_minor": 0}]}, "manifest", "manifest_schema"),
+        ({"milestones": []}, "manifest", "manifest_schema"),
+        ({"description_en": "Rollout. " * 20 + "password = 'hunter2hunter2'"}, "secrets", "secret"),
+    ):
+        told = manifest | {"offer": offer | wrong}
+        content = bundles.pack(told, {"manifest.json": json.dumps(told).encode()}).content
+        done = {one.name: one for one in pipeline.Check(content, "service_offering", Limits()).run()}
+        assert done[check].findings[0].rule == rule, wrong
 
 
 def test_an_installation_without_a_key_makes_one(settings, tmp_path):

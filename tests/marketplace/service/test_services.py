@@ -3,6 +3,7 @@
 import threading
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from billing.document import document_jobs
 from billing.ledger.accounts import Account as A
 from billing.wallet import holds, wallets
 from core.db import SYSTEM, db, transaction
-from core.errors import AppError, IdReused, Invalid, NotFound
+from core.errors import IdReused, Invalid, NotFound
 from core.ids import new_id
 from core.money import split
 from marketplace.models import Publisher
@@ -249,13 +250,21 @@ def test_steps_out_of_order_are_refused(member: Member, at: datetime) -> None:
 
 
 def test_an_offering_must_make_a_whole_and_be_a_partners(member: Member, at: datetime) -> None:
-    for steps in ((), (Step("一", "One", 9_999, 1),), (Step("一", "One", 10_000, 0),), (Step("一", "One", 11_000, 1), Step("二", "Two", -1_000, 1))):
-        with pytest.raises(AppError):
+    good = Step("一", "One", 1_00, 1)
+    for steps in (
+        (),
+        (replace(good, amount_minor=0),),
+        (replace(good, days=0),),
+        (replace(good, days=61),),
+        (good, replace(good, amount_minor=-1)),
+        (good,) * 21,
+    ):
+        with pytest.raises(Invalid):
             service_offerings.check(steps)
     with transaction(SYSTEM) as session:
         vendor = Publisher(id=new_id(), code="us", name_zh="", name_en="", kind="vendor", is_verified=True, commission_bp=0)
         session.add(vendor)
-        offering = service_offerings.Offering("ours", "onboarding", "我们的", "Ours", "", "", "", "", 1_00, "CNY", STEPS)
+        offering = service_offerings.Offering("ours", "onboarding", "我们的", "Ours", "", "", "", "", "CNY", STEPS)
         with pytest.raises(Invalid):
             service_offerings.publish(offering, vendor, at=at)
 
