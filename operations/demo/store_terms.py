@@ -13,8 +13,8 @@ from marketplace.order.pricing import EditionTooLow
 from marketplace.publisher import publishers
 from marketplace.release.lifecycle import Quarantined
 from marketplace.seat import seats
-from membership.models import User
 from marketplace.store import search_terms
+from membership.models import User
 
 COUPON = "WELCOME15"
 BUNDLE = ("sales-starter", "销售起步套装", "Sales starter bundle", 399_00, ("merge-duplicate-contacts", "quote-document", "sales-funnel-sheet"))
