@@ -7,20 +7,19 @@ from typing import Any
 from flask import current_app
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate, validates
+from marshmallow import Schema, ValidationError, fields, pre_load, validate, validates
 
 from billing.wallet.wallet_schemas import Money
+from core.schemas import Form
 from core.settings import Settings
 from marketplace.publisher.draft_schemas import ListingDraftIn
+from marketplace.release.term_sheets import WORDS
 from marketplace.service.service_offerings import MOST_MILESTONES
 
 ROW = re.compile(r"step_(?:zh|en|amount|days)_([0-9]{1,3})\Z")
 COLUMNS = {"zh": "name_zh", "en": "name_en", "amount": "amount_minor", "days": "days"}  # of a row → of a milestone
 BLANK = dict.fromkeys(COLUMNS, "")
-OF_APPS = (
-    "kind", "pricing", "price_minor", "period", "trial_days", "is_repeatable", "product_line", "required_rank", "required_features", "minutes_saved",
-    "automates",
-)  # fmt: skip
+OF_APPS = tuple(sorted(set(ListingDraftIn._declared_fields) - {"slug", *WORDS}))  # what neither a service nor a bundle is asked
 Row = dict[str, str]
 
 
@@ -50,11 +49,10 @@ class MilestoneForm(Schema):
             raise ValidationError(_("Enter 1 to %(most)s days.", most=settings.service_days))
 
 
-class TermsForm(ListingDraftIn):
+class TermsForm(ListingDraftIn, Form):
     """The words of a service or a bundle, and what is new about them."""
 
-    class Meta:
-        unknown = EXCLUDE
+    class Meta(Form.Meta):
         exclude = OF_APPS
 
     notes_zh = fields.String(load_default="", validate=validate.Length(max=2000, error=_l("At most 2,000 characters.")))
