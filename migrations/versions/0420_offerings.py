@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0420"
-down_revision = "0400"
+down_revision = "0440"
 branch_labels = None
 depends_on = None
 
