@@ -52,12 +52,14 @@ from core.clock_cli import clock_group
 from core.db import db
 from core.json_answers import Json
 from core.openapi import SPEC_OPTIONS, ProblemApi
+from core.server import Server
 from core.settings import Settings
 from marketplace.checks import jobs as check_jobs
 from marketplace.license import holders, license_api, license_jobs
 from marketplace.license.app_pages import apps
 from marketplace.license.license_pages import licenses_pages
-from marketplace.order import coupon_pages, order_refund_pages, orders_api
+from marketplace.order import coupon_pages, express_orders, order_refund_pages, orders_api
+from marketplace.order.order_batches import Gatherer
 from marketplace.partner import claims, partner_payables
 from marketplace.partner.claim_pages import claim_pages
 from marketplace.partner.payout_pages import earnings
@@ -118,6 +120,16 @@ def create_app(settings: Settings | None = None) -> Flask:
     _register(app)
     access.verify_all(app)
     return app
+
+
+def create_server() -> Server:
+    """The application as the web server runs it."""
+    return serve(create_app())
+
+
+def serve(app: Flask) -> Server:
+    """An application with its express lanes."""
+    return Server(app, [express_orders.lane(app, Gatherer(app))])
 
 
 def _config(settings: Settings) -> dict[str, object]:

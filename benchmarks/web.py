@@ -6,6 +6,7 @@ from marshmallow import Schema, fields
 
 import app as product
 from core.access import requires
+from core.server import Server
 from core.settings import Settings
 
 blp = Blueprint("empty", __name__, url_prefix="/api/v1")
@@ -35,3 +36,8 @@ def create_app() -> Flask:
     if blp not in product.APIS:  # a benchmark may make several
         product.APIS.append(blp)
     return product.create_app(Settings.from_env())
+
+
+def create_server() -> Server:
+    """The same as `make run` serves it."""
+    return product.serve(create_app())

@@ -25,6 +25,15 @@ def now() -> datetime:
     return real_now() + ahead()
 
 
+def now_as_known() -> datetime | None:
+    """As `now`, where the process knows it without asking the database."""
+    movable = current_app.extensions.get("movable_clock")
+    if movable is None:
+        return real_now()
+    known = movable.known()
+    return None if known is None else real_now() + known
+
+
 def real_now() -> datetime:
     """The present instant of the world in UTC, wherever the product's clock stands."""
     return datetime.now(UTC)
@@ -67,6 +76,10 @@ class MovableClock:
             self._fresh_until = at + CACHE_S  # the other threads go on with what is known
             self._read()
         return self._ahead or NOTHING
+
+    def known(self) -> timedelta | None:
+        """How far ahead it stands, unless it is time to ask."""
+        return self._ahead if time.monotonic() < self._fresh_until else None
 
     def forget(self) -> None:
         """Ask again the next time."""

@@ -71,12 +71,11 @@ def init_app(app: Flask) -> None:
     """Give every request an id (the caller's `X-Request-ID` where it is sane), return it, and log one line per request."""
     service = click.get_current_context(silent=True) is None
     configure(service=service)
-    out = _Lines(sys.__stdout__ or sys.stdout) if service else None
+    out = app.extensions["request_log"] = _Lines(sys.__stdout__ or sys.stdout) if service else None
 
     @partial(request_started.connect, sender=app, weak=False)  # earlier than any before_request, for those that are turned away there
     def begin(_app: Flask) -> None:
-        given = request.headers.get(REQUEST_ID, "")
-        g.request_id = given if given and _SANE.fullmatch(given) else secrets.token_hex(16)
+        g.request_id = request_id(request.headers.get(REQUEST_ID))
         g.request_started = time.perf_counter()
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=g.request_id)
@@ -86,9 +85,20 @@ def init_app(app: Flask) -> None:
         if "request_id" in g:
             response.headers[REQUEST_ID] = g.request_id
             if out is not None and not request.path.startswith(_QUIET):
-                took_ms = round((time.perf_counter() - g.request_started) * 1000, 1)
-                out.write(_request_line(g.request_id, request.method, _path(), response.status_code, took_ms))
+                out.write(_request_line(g.request_id, request.method, _path(), response.status_code, g.request_started))
         return response
+
+
+def request_id(given: str | None) -> str:
+    """The id a request goes by: the caller's own where it is sane."""
+    return given if given and _SANE.fullmatch(given) else secrets.token_hex(16)
+
+
+def note(app: Flask, its_id: str, method: str, path: str, status: int, began: float) -> None:
+    """Log a request that was answered without Flask; `began` is of `time.perf_counter`."""
+    out: _Lines | None = app.extensions["request_log"]
+    if out is not None:
+        out.write(_request_line(its_id, method, path, status, began))
 
 
 def _path() -> str:
@@ -96,10 +106,11 @@ def _path() -> str:
     return request.url_rule.rule if request.url_rule is not None and "token" in (request.view_args or {}) else request.path
 
 
-def _request_line(request_id: str, method: str, path: str, status: int, took_ms: float) -> str:
+def _request_line(its_id: str, method: str, path: str, status: int, began: float) -> str:
     """One line as structlog makes them, made by hand: its processors cost a third of a small request."""
+    took_ms = round((time.perf_counter() - began) * 1000, 1)
     return (
-        f'{{"request_id": "{request_id}", "event": "request", "method": {_encode(method)}, "path": {_encode(path)}, "status": {status}, "took_ms": {took_ms},'
+        f'{{"request_id": "{its_id}", "event": "request", "method": {_encode(method)}, "path": {_encode(path)}, "status": {status}, "took_ms": {took_ms},'
         f' "level": "info", "logger": "backoffice", "timestamp": "{clock.real_now().isoformat()}"}}\n'
     )
 

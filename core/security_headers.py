@@ -137,6 +137,11 @@ def _with_headers(answer: WSGIApplication, headers: list[tuple[str, str]]) -> WS
     return application
 
 
+def always(app: Flask) -> list[tuple[str, str]]:
+    """The headers of every answer over HTTP."""
+    return [*HEADERS.items(), ("Content-Security-Policy", policy(tuple(app.config["CSP_FORM_TARGETS"])))]
+
+
 def init_app(app: Flask) -> None:
     """Add the headers, compression and the `asset()` helper; `CSP_FORM_TARGETS` lists extra form redirect origins."""
     app.config.setdefault("CSP_FORM_TARGETS", ())
@@ -151,6 +156,5 @@ def init_app(app: Flask) -> None:
     hooks = app.after_request_funcs[None]
     hooks[-1] = _unless_small(hooks[-1], app.config["COMPRESS_MIN_SIZE"])
     app.after_request(_decorate)
-    headers = [*HEADERS.items(), ("Content-Security-Policy", policy(tuple(app.config["CSP_FORM_TARGETS"])))]
-    app.wsgi_app = _with_headers(app.wsgi_app, headers)  # type: ignore[assignment, method-assign]
+    app.wsgi_app = _with_headers(app.wsgi_app, always(app))  # type: ignore[assignment, method-assign]
     app.jinja_env.globals["asset"] = asset

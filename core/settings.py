@@ -40,7 +40,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     web_concurrency: int = 2
-    threads: int = 16  # a worker: purchases that wait together are placed together
+    threads: int = 16  # a worker: requests that Flask answers at the same time
     workers: int = 1
     var_dir: Path = Path("var")
     archive_dir: Path = Path("var/archives")  # where zips of documents lie for a while; several hosts share it

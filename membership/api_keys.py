@@ -180,10 +180,13 @@ def _keep(found: dict[bytes, Actor], due: set[bytes], asked: bytes, looked_at: f
 
 def remembered(key_hash: bytes) -> Actor | None:
     """The actor of a key that was found good less than `TTL_S` seconds ago; None also sends one thread to look again in good time."""
+    return None if _memory.is_due(time.monotonic()) else known_good(key_hash)
+
+
+def known_good(key_hash: bytes) -> Actor | None:
+    """As `remembered`, for those who would not look again themselves: it is None to all of them as soon as it is time to."""
     at = time.monotonic()
-    if _memory.is_due(at) or at >= _memory.believed_until:
-        return None
-    known = _memory.keys.get(key_hash)
+    known = _memory.keys.get(key_hash) if at < min(_memory.due_at, _memory.believed_until) else None
     if known is None:
         return None
     known.used_in = _memory.round

@@ -1,89 +1,60 @@
-"""Purchases that wait at the same time go to the database together: one call, one transaction, one commit.
+"""Purchases that wait at the same time go to the database together: one call, one transaction, one commit (decision 0010).
 
-The first thread to come leads: it takes whatever has gathered, makes the one call, and hands every thread its own result. What comes meanwhile
-gathers for the next call, which the longest waiting thread leads. Nobody ever waits for a batch to fill (decision 0010).
+What comes while a call is under way gathers for the next one. Nobody ever waits for a batch to fill.
 """
 
-import threading
+import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from flask import current_app
+from flask import Flask
 
 from core.composites import array
 from core.db import member_call
+from core.logging import log
 
 MOST = 64  # in one transaction, so that no wallet stays locked for long
 PLACE = "select p.* from place_orders(%s::order_request[]) p"
 
 
-class _Waiting:
-    """One request, and what became of it: a row, or none where it has to be placed by itself."""
-
-    __slots__ = ("leads", "request", "row", "turn")
-
-    def __init__(self, request: str) -> None:
-        self.request = request
-        self.row: Any = None
-        self.leads = False
-        self.turn = threading.Lock()  # open once the result is there, or the lead has been handed over
-        self.turn.acquire()
+def place(requests: Sequence[str]) -> list[Any]:
+    """The rows of `place_orders` for the fields of each `order_request`; all of them or, where it raises, none."""
+    return member_call(PLACE, [array(requests)])
 
 
 class Gatherer:
-    """Gathers the purchases of one process."""
+    """Gathers the purchases of one event loop and makes their calls in a thread, one after the other."""
 
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._waiting: list[_Waiting] = []
-        self._is_led = False
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._thread = ThreadPoolExecutor(1, "orders")
+        self._waiting: list[tuple[str, asyncio.Future[Any]]] = []
+        self._calling: asyncio.Task[None] | None = None
 
-    def place(self, request: str) -> Any:
-        """The row of `place_orders` for these fields of an `order_request`; raises what it raises for this request alone."""
-        own = _Waiting(request)
-        with self._guard:
-            if self._is_led:
-                self._waiting.append(own)
-            else:
-                self._is_led = own.leads = True
-        if not own.leads:
-            own.turn.acquire()
-        if own.leads:
-            self._lead(own)
-        return own.row if own.row is not None else _call([own])[0]
+    async def place(self, request: str) -> Any:
+        """The row of `place_orders`; None where the call failed for this request or for one it went with, and nothing of them stands."""
+        loop = asyncio.get_running_loop()
+        own: asyncio.Future[Any] = loop.create_future()
+        self._waiting.append((request, own))
+        if self._calling is None:
+            self._calling = loop.create_task(self._call_while_any_wait())
+        return await own
 
-    def _lead(self, own: _Waiting) -> None:
-        """Make the call for everybody who waits, then hand over the lead."""
-        with self._guard:
-            batch = [own, *self._waiting[: MOST - 1]]
-            del self._waiting[: MOST - 1]
-        try:
-            for waiting, row in zip(batch, _call(batch), strict=True):
-                waiting.row = row
-        except Exception:
-            # One of them cannot be, so nothing of the batch stands: each goes by itself now, in its own thread, and fails on its own account.
-            if len(batch) == 1:
-                raise
-        finally:
-            self._hand_over()
-            for waiting in batch:
-                if waiting is not own:
-                    waiting.turn.release()
+    async def _call_while_any_wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+            try:
+                rows = await loop.run_in_executor(self._thread, self._place, [request for request, _own in batch])
+            except Exception as error:  # noqa: BLE001 (whatever it is, nobody may be left waiting)
+                log.warning("purchases that went together go one by one", count=len(batch), error=str(error))
+                rows = [None] * len(batch)  # and those that cannot be fail on their own account
+            for (_request, own), row in zip(batch, rows, strict=True):
+                if not own.cancelled():
+                    own.set_result(row)
+        self._calling = None
 
-    def _hand_over(self) -> None:
-        with self._guard:
-            following = self._waiting.pop(0) if self._waiting else None
-            self._is_led = following is not None
-        if following is not None:
-            following.leads = True
-            following.turn.release()
-
-
-def _call(batch: Sequence[_Waiting]) -> list[Any]:
-    return member_call(PLACE, [array([waiting.request for waiting in batch])])
-
-
-def place(request: str) -> Any:
-    """The row of `place_orders` for these fields of an `order_request`, in a transaction shared with whoever waits at the same time."""
-    gatherer: Gatherer = current_app.extensions.setdefault("order_batches", Gatherer())
-    return gatherer.place(request)
+    def _place(self, requests: list[str]) -> list[Any]:
+        with self._app.app_context():
+            return place(requests)

@@ -163,11 +163,23 @@ def _place_by_itself(
     return _placed(order, terms.slug, is_replay=False)
 
 
-def place_alone(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, placed_by: uuid.UUID | None = None) -> Placed | None:
-    """The hot path of `place`: terms of sale from memory, one round trip, a transaction shared with whoever buys at the same time.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A purchase ready for `place_orders`, by terms of sale from memory."""
 
-    Returns None where the terms in memory do not serve (unknown, changed, bound to an edition, with a term or a trial, lowered by a coupon):
-    nothing was done, call `place`.
+    quote: pricing.Quote
+    wanted: Wanted
+    request: str  # the fields of an `order_request`
+
+    def outcome(self, row: Any) -> Placed | None:
+        """What its row of `place_orders` says; None where the terms in memory are out of date. Raises what `place` does."""
+        return None if row[0] == "stale" else _outcome(self.quote, self.wanted, row)
+
+
+def prepare(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, placed_by: uuid.UUID | None = None) -> Prepared | None:
+    """The hot path of `place`, without asking the database.
+
+    None where the terms in memory do not serve (unknown, changed, bound to an edition, with a term or a trial, lowered by a coupon).
     """
     terms = pricing.remembered(slug)
     if terms is None or not terms.is_plain or wanted.coupon is not None:
@@ -176,9 +188,16 @@ def place_alone(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime
     if rate is None or terms.paid_minor(1, rate) != wanted.price_minor:
         return None
     quote = pricing.quote(member_id, terms, wanted.quantity, at=at)
+    return Prepared(quote, wanted, _request(member_id, quote, wanted, at, placed_by, None))
+
+
+def place_alone(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, placed_by: uuid.UUID | None = None) -> Placed | None:
+    """`place` in one round trip, in a transaction of its own; None where nothing was done because memory does not serve: call `place`."""
+    prepared = prepare(member_id, slug, wanted, at=at, placed_by=placed_by)
+    if prepared is None:
+        return None
     with _owned_already():
-        row = order_batches.place(_request(member_id, quote, wanted, at, placed_by, None))
-    return None if row[0] == "stale" else _outcome(quote, wanted, row)
+        return prepared.outcome(order_batches.place([prepared.request])[0])
 
 
 @contextmanager

@@ -70,11 +70,15 @@ def create_order(order_in: dict[str, Any], slug: str) -> Response:
 
 
 def _answer(placed: orders.Placed) -> Response:
+    return current_app.response_class(as_json(placed), 201, mimetype="application/json")
+
+
+def as_json(placed: orders.Placed) -> str:
     """What `OrderOut` makes of it, in a fifth of the time; a test holds both to each other."""
     body = {name: getattr(placed, name) for name in _AS_IT_IS}
     order_id = str(placed.id)
     body |= {"id": order_id, "license_id": order_id, "listing": placed.slug, "at": placed.at.isoformat()}
-    return current_app.response_class(current_app.json.dumps(body, separators=(",", ":")) + "\n", 201, mimetype="application/json")
+    return current_app.json.dumps(body, separators=(",", ":")) + "\n"
 
 
 _AS_IT_IS = tuple(name for name in OrderOut._declared_fields if name not in ("id", "license_id", "listing", "at"))

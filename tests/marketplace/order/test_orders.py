@@ -1,6 +1,7 @@
 """Buying over the API: once, never below zero, gathered with its neighbours and yet alone."""
 
 import contextlib
+import json
 import os
 import socket
 import threading
@@ -24,12 +25,14 @@ from core.composites import array
 from core.db import SYSTEM, transaction
 from core.errors import IdReused
 from core.ids import new_id
-from marketplace.order import order_batches, orders, pricing
+from core.server import Server
+from marketplace.order import express_orders, order_batches, orders, pricing
 from marketplace.order.order_batches import Gatherer
-from membership import taxes
+from membership import api_keys, taxes
 from membership.models import Member
 from tests.factories import AT, make_member
 from tests.marketplace.store_world import CRM_ONLY, FREE, ONE_TIME, PACK, acting_for, open_store, price_of, set_listing, subscribe
+from tests.served import Answer, Served
 from tests.sign_in import bearer
 
 PRICE = 100  # of PACK
@@ -46,9 +49,30 @@ def _books_hold(app: Flask) -> Iterator[None]:
         assert verify.first_difference(session) is None
 
 
-def buy(app: Flask, key: dict[str, str], slug: str = PACK, order_id: uuid.UUID | None = None, price: int = PRICE, **more: object):
-    """POST the purchase from a client of its own, so that it may run in any thread."""
-    return app.test_client().post(f"/api/v1/listings/{slug}/orders", json={"id": str(order_id or new_id()), "price_minor": price, **more}, headers=key)
+@pytest.fixture(autouse=True)
+def served(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """The web server's side of the application, with its express lane: `buy` goes through it."""
+    monkeypatch.setattr(api_keys, "TTL_S", 600.0)  # on a slow machine too, no key is looked up again during a test
+    api_keys.forget_all()
+    gatherer = Gatherer(app)
+    with Served(Server(app, [express_orders.lane(app, gatherer)])) as running:
+        app.extensions["served"], app.extensions["gatherer"] = running, gatherer
+        yield running
+
+
+def buy(app: Flask, key: dict[str, str], slug: str = PACK, order_id: uuid.UUID | None = None, price: int = PRICE, **more: object) -> Answer:
+    """POST the purchase; from any thread."""
+    body = {"id": str(order_id or new_id()), "price_minor": price, **more}
+    answer: Answer = app.extensions["served"].ask("POST", f"/api/v1/listings/{slug}/orders", json.dumps(body).encode(), key)
+    return answer
+
+
+def known(role: str, member: Member) -> dict[str, str]:
+    """A key that this process has seen before, as the express lane wants it."""
+    headers = bearer(role, member)
+    with transaction(SYSTEM):
+        assert api_keys.identify(api_keys.hash_key(headers["Authorization"].removeprefix("Bearer ")))
+    return headers
 
 
 def at_once(*calls: Callable[[], object]) -> list:
@@ -79,11 +103,11 @@ def codes(answers: list) -> Counter:
 
 def gathered(app: Flask, owner: Engine, member: Member, calls: list[Callable[[], object]]) -> list:
     """The first call waits for `member`'s wallet, the others gather meanwhile and then go together; results in order."""
-    gatherer: Gatherer = app.extensions.setdefault("order_batches", Gatherer())
+    gatherer: Gatherer = app.extensions["gatherer"]
     with ThreadPoolExecutor(len(calls)) as pool:
         with locked(owner, member):
             started = [pool.submit(calls[0])]
-            until(lambda: gatherer._is_led)
+            until(lambda: gatherer._calling is not None and not gatherer._waiting)
             started += [pool.submit(call) for call in calls[1:]]
             until(lambda: len(gatherer._waiting) == len(calls) - 1)
         return [call.result(30) for call in started]
@@ -100,7 +124,7 @@ def remember(app: Flask, *slugs: str) -> None:
     """Let this process know the terms and the tax, so that purchases take the hot path."""
     with transaction(SYSTEM):
         taxes.refresh(datetime.now(UTC))
-    key = bearer("buyer", make_member())
+    key = known("buyer", make_member())
     for slug in slugs:
         assert buy(app, key, slug, price=1).json["code"] == "price_changed"
 
@@ -115,7 +139,7 @@ def locked(owner: Engine, member: Member) -> Iterator[None]:
 
 def test_a_purchase_answers_with_the_order_and_the_balance(app: Flask, owner: Engine) -> None:
     member = make_member(paid=1000, bonus=50)
-    answer = buy(app, bearer("buyer", member), quantity=3)
+    answer = buy(app, known("buyer", member), quantity=3)
     assert answer.status_code == 201
     expected = {"quantity": 3, "price_minor": 100, "total_minor": 300, "tax_minor": 0, "paid_minor": 250, "bonus_minor": 50, "balance_after_minor": 750}
     assert expected.items() <= answer.json.items()
@@ -125,7 +149,7 @@ def test_a_purchase_answers_with_the_order_and_the_balance(app: Flask, owner: En
 
 def test_fifty_replays_at_once_are_one_order(app: Flask, owner: Engine) -> None:
     member, order_id = make_member(paid=1000), new_id()
-    key = bearer("buyer", member)
+    key = known("buyer", member)
     answers = at_once(*[lambda: buy(app, key, order_id=order_id)] * 50)
     assert codes(answers) == {201: 50}
     assert len({a.data for a in answers}) == 1
@@ -135,7 +159,7 @@ def test_fifty_replays_at_once_are_one_order(app: Flask, owner: Engine) -> None:
 
 def test_money_for_120_of_200_buys_exactly_120(app: Flask, owner: Engine) -> None:
     member = make_member(paid=120 * PRICE)
-    key = bearer("buyer", member)
+    key = known("buyer", member)
     remember(app, PACK)
     answers = at_once(*[lambda: buy(app, key)] * 200)
     assert codes(answers) == {201: 120, (402, "insufficient_funds"): 80}
@@ -147,7 +171,7 @@ def test_money_for_120_of_200_buys_exactly_120(app: Flask, owner: Engine) -> Non
 
 def test_refusals_leave_their_neighbours_alone(app: Flask, owner: Engine) -> None:
     first, rich, poor, frozen, owning = (make_member(paid=paid) for paid in (1000, 100_000, 30, 100_000, 1_000_000))
-    keys = {m.id: bearer("buyer", m) for m in (first, rich, poor, frozen, owning)}
+    keys = {m.id: known("buyer", m) for m in (first, rich, poor, frozen, owning)}
     remember(app, PACK, ONE_TIME)
     price, used = price_of(ONE_TIME), new_id()
     assert buy(app, keys[rich.id], order_id=used).status_code == 201
@@ -174,7 +198,7 @@ def test_refusals_leave_their_neighbours_alone(app: Flask, owner: Engine) -> Non
 
 def test_two_exclusive_licences_in_one_batch_are_one(app: Flask, owner: Engine) -> None:
     first, member = make_member(paid=1000), make_member(paid=1_000_000)
-    keys = [bearer("buyer", first), bearer("buyer", member)]
+    keys = [known("buyer", first), known("buyer", member)]
     remember(app, PACK, ONE_TIME)
     price = price_of(ONE_TIME)
     answers = gathered(app, owner, first, [lambda: buy(app, keys[0]), *[lambda: buy(app, keys[1], ONE_TIME, price=price)] * 6])
@@ -185,7 +209,7 @@ def test_two_exclusive_licences_in_one_batch_are_one(app: Flask, owner: Engine) 
 def test_two_processes_sell_an_exclusive_licence_once(app: Flask, owner: Engine) -> None:
     """The pre-check of one cannot see what the other has not committed: the unique index decides, and nothing is charged."""
     member = make_member(paid=1_000_000)
-    key, price = bearer("buyer", member), price_of(ONE_TIME)
+    key, price = known("buyer", member), price_of(ONE_TIME)
     remember(app, ONE_TIME)
 
     def elsewhere() -> object:
@@ -209,13 +233,17 @@ def test_a_bug_in_one_request_fails_that_one_only(app: Flask, owner: Engine) -> 
     """Here: a quantity that no order may have got past the edge. The batch is undone, and each goes by itself."""
     first, *members = (make_member(paid=1000) for _ in range(6))
     remember(app, PACK)
-    keys = [bearer("buyer", m) for m in members]
+    keys = [known("buyer", m) for m in members]
 
     def broken() -> object:
-        with app.app_context(), pytest.raises(psycopg.errors.CheckViolation):
-            orders.place_alone(members[0].id, PACK, orders.Wanted(new_id(), PRICE, 0), at=AT)
+        wanted = orders.Wanted(new_id(), PRICE, 0)
+        with app.app_context():
+            prepared = orders.prepare(members[0].id, PACK, wanted, at=AT)
+            assert app.extensions["served"].wait_for(app.extensions["gatherer"].place(prepared.request)) is None
+            with pytest.raises(psycopg.errors.CheckViolation):
+                orders.place_alone(members[0].id, PACK, wanted, at=AT)
 
-    first_key = bearer("buyer", first)
+    first_key = known("buyer", first)
     answers = gathered(app, owner, first, [lambda: buy(app, first_key), broken, *[lambda k=k: buy(app, k) for k in keys]])
     assert codes([a for a in answers if a]) == {201: 6}
     assert [balance(m) for m in members] == [900] * 5
@@ -224,7 +252,7 @@ def test_a_bug_in_one_request_fails_that_one_only(app: Flask, owner: Engine) -> 
 def test_a_wallet_that_stays_locked_does_not_hold_up_its_neighbours(app: Flask, owner: Engine) -> None:
     first, stuck, free = (make_member(paid=1000) for _ in range(3))
     remember(app, PACK)
-    calls = [lambda key=key: buy(app, key) for key in [bearer("buyer", m) for m in (first, stuck, free)]]
+    calls = [lambda key=key: buy(app, key) for key in [known("buyer", m) for m in (first, stuck, free)]]
     with ThreadPoolExecutor(1) as pool:
         with locked(owner, stuck):
             answers = pool.submit(gathered, app, owner, first, calls)
@@ -236,7 +264,7 @@ def test_a_wallet_that_stays_locked_does_not_hold_up_its_neighbours(app: Flask, 
 def test_members_with_one_id_do_not_meet(app: Flask, owner: Engine) -> None:
     mine, theirs, order_id = make_member(paid=1000), make_member(paid=1000), new_id()
     remember(app, PACK)
-    keys = [bearer("buyer", m) for m in (mine, theirs)]
+    keys = [known("buyer", m) for m in (mine, theirs)]
     assert codes(at_once(*[lambda k=k: buy(app, k, order_id=order_id) for k in keys] * 10)) == {201: 20}
     assert (balance(mine), balance(theirs)) == (900, 900)
     assert rows(owner, "select count(*) from store_order where id = :i", i=order_id) == [(2,)]
@@ -244,7 +272,7 @@ def test_members_with_one_id_do_not_meet(app: Flask, owner: Engine) -> None:
 
 def test_a_batch_leaves_no_member_behind(app: Flask) -> None:
     """After the transaction nobody is acting: the connection sees no rows, of nobody."""
-    key = bearer("buyer", make_member(paid=1000))
+    key = known("buyer", make_member(paid=1000))
     remember(app, PACK)
     assert buy(app, key).status_code == 201
     assert core_db.member_call("select count(*) from store_order", []) == [(0,)]
@@ -263,7 +291,7 @@ def test_batches_in_opposite_order_do_not_wait_for_each_other_in_a_circle(app: F
 
     def call(batch: list[Member]) -> list[tuple[object, ...]]:
         with app.app_context():
-            return order_batches._call([order_batches._Waiting(request_of(member)) for member in batch])
+            return order_batches.place([request_of(member) for member in batch])
 
     for found in at_once(*[lambda: call(members), lambda: call(members[::-1])] * 4):
         assert [row[0] for row in found] == ["new"] * 6
@@ -300,7 +328,7 @@ def test_a_batch_writes_for_its_own_members_only(app: Flask, owner: Engine) -> N
 
 def test_a_dead_connection_is_replaced(app: Flask, owner: Engine) -> None:
     member = make_member(paid=1000)
-    key = bearer("buyer", member)
+    key = known("buyer", member)
     remember(app, PACK)
     core_db._member_engine().dispose()
     assert buy(app, key).status_code == 201
@@ -316,7 +344,7 @@ def test_a_dead_connection_is_replaced(app: Flask, owner: Engine) -> None:
 
 def test_terms_that_changed_are_read_again(app: Flask, owner: Engine) -> None:
     member = make_member(paid=1000)
-    key = bearer("buyer", member)
+    key = known("buyer", member)
     remember(app, PACK)
     set_listing(PACK, summary_en="New words")  # another revision, the same price
     assert buy(app, key).status_code == 201
@@ -334,7 +362,7 @@ def test_terms_that_changed_are_read_again(app: Flask, owner: Engine) -> None:
 
 def test_a_replay_is_answered_when_the_listing_is_gone(app: Flask) -> None:
     member, order_id = make_member(paid=1000), new_id()
-    key = bearer("buyer", member)
+    key = known("buyer", member)
     first = buy(app, key, order_id=order_id)
     set_listing(PACK, state="archived")
     again = buy(app, key, order_id=order_id)
@@ -345,7 +373,7 @@ def test_a_replay_is_answered_when_the_listing_is_gone(app: Flask) -> None:
 
 def test_an_id_serves_one_purchase(app: Flask) -> None:
     member, order_id = make_member(paid=100_000), new_id()
-    key = bearer("buyer", member)
+    key = known("buyer", member)
     assert buy(app, key, order_id=order_id).status_code == 201
     assert buy(app, key, order_id=order_id, quantity=2).json["code"] == "id_reused"
     other = orders.Wanted(order_id, price_of(ONE_TIME))
@@ -356,7 +384,7 @@ def test_an_id_serves_one_purchase(app: Flask) -> None:
 
 def test_a_failed_purchase_does_not_use_up_its_id(app: Flask) -> None:
     poor, order_id = make_member(paid=30), new_id()
-    key = bearer("buyer", poor)
+    key = known("buyer", poor)
     assert buy(app, key, order_id=order_id).json == buy(app, key, order_id=order_id).json
     with transaction(SYSTEM):
         wallets.credit(wallets.Credit(poor.id, new_id(), b"more", "opening_balance", "CNY", AT, 200))
@@ -366,7 +394,7 @@ def test_a_failed_purchase_does_not_use_up_its_id(app: Flask) -> None:
 
 def test_a_free_listing_moves_no_money_and_is_had_once(app: Flask, owner: Engine) -> None:
     member, order_id = make_member(paid=500), new_id()
-    key = bearer("buyer", member)
+    key = known("buyer", member)
     remember(app, PACK)
     answer = buy(app, key, FREE, order_id, price=0)
     assert (answer.status_code, answer.json["total_minor"], answer.json["balance_after_minor"]) == (201, 0, 500)
@@ -378,7 +406,7 @@ def test_a_free_listing_moves_no_money_and_is_had_once(app: Flask, owner: Engine
 
 def test_an_edition_too_low_is_refused_and_the_right_one_is_not(app: Flask) -> None:
     member = make_member(paid=1_000_000)
-    key, price = bearer("buyer", member), price_of(CRM_ONLY)
+    key, price = known("buyer", member), price_of(CRM_ONLY)
     refused = buy(app, key, CRM_ONLY, price=price)
     assert (refused.status_code, refused.json["code"]) == (403, "edition_too_low")
     subscribe(member)
@@ -392,7 +420,7 @@ def test_an_edition_too_low_is_refused_and_the_right_one_is_not(app: Flask) -> N
 def test_a_wrong_body_is_told_field_by_field(app: Flask, body: dict[str, object]) -> None:
     member = make_member(paid=1000)
     given = body if not body or "id" in body or body == {"price_minor": 100} else {"id": str(new_id()), "price_minor": 100, **body}
-    answer = app.test_client().post(f"/api/v1/listings/{PACK}/orders", json=given, headers=bearer("buyer", member))
+    answer = app.test_client().post(f"/api/v1/listings/{PACK}/orders", json=given, headers=known("buyer", member))
     assert (answer.status_code, bool(answer.json["errors"])) == (422, True)
     assert balance(member) == 1000
 
