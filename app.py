@@ -55,6 +55,9 @@ from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.server import Server
 from core.settings import Settings
 from marketplace.checks import jobs as check_jobs
+from marketplace.copy import api as copies_api
+from marketplace.copy import update_pages
+from marketplace.copy.pages import copy_pages
 from marketplace.license import holders, license_api, license_jobs
 from marketplace.license.app_pages import apps
 from marketplace.license.license_pages import licenses_pages
@@ -81,10 +84,11 @@ from marketplace.store.review_report_pages import review_reports_pages
 from marketplace.store.store_cli import store_cli
 from marketplace.store.store_pages import store
 from membership import api as members_api
-from membership import authentication, clock_pages, leaving
+from membership import authentication, clock_pages, host_api, leaving
 from membership import cli as membership_cli
 from membership.account_pages import account, notice_pages
 from membership.home_pages import home
+from membership.host_pages import host_pages
 from membership.operator_pages import operator
 from membership.sign_in_pages import sign_in
 from membership.team_pages import invitations, team
@@ -194,6 +198,7 @@ PAGES = [
     team,
     invitations,
     operator,
+    host_pages,
     webhooks,
     wallet,
     documents,
@@ -202,6 +207,7 @@ PAGES = [
     finance,
     store,
     apps,
+    copy_pages,
     run_pages,
     seat_pages,
     publishing_pages,
@@ -219,6 +225,7 @@ PAGES = [
 ]
 APIS = [
     members_api.blp,
+    host_api.blp,
     orders_api.blp,
     order_refund_pages.blp,
     refund_api.blp,
@@ -233,6 +240,7 @@ APIS = [
     store_api.blp,
     license_api.blp,
     seat_api.blp,
+    copies_api.blp,
     service_api.blp,
     publisher_api,
     coupon_pages.blp,

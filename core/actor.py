@@ -24,6 +24,7 @@ class Actor:
     api_key_id: uuid.UUID | None = None
     session_id: uuid.UUID | None = None
     locale: str | None = None
+    has_own_host: bool = False  # the member runs another version of a product than the current release, so more is to be judged at a purchase
 
     @property
     def database_role(self) -> str:

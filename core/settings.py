@@ -106,6 +106,8 @@ class Settings:
     runs_at_once: int = 3  # of one member
     runs_per_day: int = 200
     run_input_mb: int = 8
+    copy_file_mb: int = 4  # of a file that a member makes its own
+    copy_edits_per_day: int = 200  # of one member: each is checked in the sandbox
     run_keep_days: int = 30  # how long the files of a run are kept
     document_zip_direct: int = 300  # documents that finance downloads in one zip without waiting for a job
     document_zip_most: int = 100_000  # documents in one zip that is prepared by a job

@@ -63,6 +63,7 @@ class Listing(Base):
     product_line: Mapped[str | None]
     required_rank: Mapped[int]  # 0: any member
     required_features: Mapped[list[str]]
+    host_version: Mapped[str | None]  # a specifier: versions of the host that the version on sale works with; None: it names none
     trial_days: Mapped[int] = mapped_column(server_default=text("0"), default=0)  # 0: no trial
     licensed_per: Mapped[str] = mapped_column(server_default=text("'member'"), default="member")  # member | seat: the price is then that of a seat
     minutes_saved: Mapped[int]  # per run, the publisher's statement

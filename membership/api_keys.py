@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flask_babel import gettext as _
-from sqlalchemy import LargeBinary, any_, bindparam, insert, or_, select
+from sqlalchemy import LargeBinary, any_, bindparam, exists, insert, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.actor import MEMBER_ROLES, PUBLISHER_ROLES, Actor, kind_of
@@ -18,7 +18,7 @@ from core.db import db
 from core.errors import Invalid, NotFound
 from core.ids import new_id
 from membership import leaving
-from membership.models import ApiKey, Member
+from membership.models import ApiKey, HostVersion, Member
 
 ROLES = ("owner", "buyer", "viewer", "operator", "finance", "csm")  # what an operator may choose; a publisher's keys are made at its own page
 PREFIX_LENGTH = 11  # "jb_" and eight characters: enough to recognise, useless to guess the rest
@@ -147,8 +147,9 @@ def identify(key_hash: bytes) -> Actor | None:
     with _lock:
         looks_at_all = _memory.believed_until < at + TTL_S / 2
         due = [known_hash for known_hash, known in _memory.keys.items() if known.used_in > _memory.round - UNUSED_ROUNDS] if looks_at_all else []
+    own_host = exists().where(HostVersion.member_id == ApiKey.member_id)
     rows = db.session.execute(
-        select(ApiKey.key_hash, ApiKey.id, ApiKey.name, ApiKey.role, ApiKey.member_id, ApiKey.publisher_id)
+        select(ApiKey.key_hash, ApiKey.id, ApiKey.name, ApiKey.role, ApiKey.member_id, ApiKey.publisher_id, own_host.label("has_own_host"))
         .outerjoin(Member, Member.id == ApiKey.member_id)
         .where(
             ApiKey.key_hash == any_(bindparam("hashes", [key_hash, *due], ARRAY(LargeBinary))),
@@ -157,7 +158,10 @@ def identify(key_hash: bytes) -> Actor | None:
         )
     )
     found = {
-        r.key_hash: Actor(kind=kind_of(r.role), role=r.role, name=r.name, member_id=r.member_id, publisher_id=r.publisher_id, api_key_id=r.id) for r in rows
+        r.key_hash: Actor(
+            kind=kind_of(r.role), role=r.role, name=r.name, member_id=r.member_id, publisher_id=r.publisher_id, api_key_id=r.id, has_own_host=r.has_own_host
+        )
+        for r in rows
     }
     with _lock:
         _keep(found, set(due), key_hash, at if looks_at_all else None)

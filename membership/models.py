@@ -143,6 +143,19 @@ class ProductLine(Base):
     code: Mapped[str] = mapped_column(primary_key=True)
     name_zh: Mapped[str]
     name_en: Mapped[str]
+    release: Mapped[str] = mapped_column(server_default=text("'1.0'"), default="1.0")  # the version that hosts of ours run; members' own: HostVersion
+
+
+class HostVersion(Base):
+    """The version of a product line that a member's own system runs, where it is known to be another than the current release."""
+
+    __tablename__ = "host_version"
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    product_line: Mapped[str] = mapped_column(ForeignKey("product_line.code"), primary_key=True)
+    version: Mapped[str]
+    source: Mapped[str]  # reported (by the system itself) | entered (by staff)
+    at: Mapped[datetime]
+    __table_args__ = (CheckConstraint("source in ('reported', 'entered')", name="source"),)
 
 
 class Edition(Base):

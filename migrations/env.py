@@ -13,6 +13,7 @@ import billing.wallet.hold_models  # noqa: F401 (all models are imported so that
 import core.audit
 import core.clock_moves
 import core.outbox  # noqa: F401
+import marketplace.copy.models
 import marketplace.license.install_models
 import marketplace.models
 import marketplace.order.bundle_models

@@ -1,7 +1,7 @@
 """Offers as customers decide on them, and as the CSM follows them."""
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,8 +21,9 @@ from core.navigation import url_if
 from core.paging import Page, keyset
 from marketplace.models import Listing, Publisher
 from marketplace.order import previews, pricing
-from marketplace.store import listings, store_pages
+from marketplace.store import compatibility, store_pages
 from membership import entitlements
+from membership.entitlements import Standing
 from membership.models import Member
 from operations import offers, words
 from operations.csm_pages import csm
@@ -128,30 +129,29 @@ def _page(*, errors: Any = None, status: int = 200) -> ResponseReturnValue:
         shown = offers.list_shown(acting.member, at=at)
         open_ones = [one for one in shown if one.is_open]
         publishers = {p.id: p for p in session.scalars(select(Publisher))} if open_ones else {}
-        ranks = entitlements.ranks_of(acting.member) if open_ones else {}
+        standing = entitlements.standing_of(acting.member) if open_ones else Standing()
         member = session.get_one(Member, acting.member)
         grants = wallets.open_grants(acting.member, member.currency, at=at)
         obstacles: dict[entitlements.Verdict, str] = {}
-        cards = [_card(one, publishers[one.listing.publisher_id], ranks, grants, obstacles, at) for one in open_ones]
+        cards = [_card(one, publishers[one.listing.publisher_id], standing, grants, obstacles, at) for one in open_ones]
     return render_template(
         "account/offers.html", cards=cards, closed=[one for one in shown if not one.is_open], errors=errors, may_buy=acting.role in ("owner", "buyer"),
         nav_badges={"offers.list_offers": len(cards)},
     ), status  # fmt: skip
 
 
-def _card(shown: offers.Shown, publisher: Publisher, ranks: dict[str, int], grants: Any, obstacles: dict[entitlements.Verdict, str], at: datetime) -> Card:
+def _card(shown: offers.Shown, publisher: Publisher, standing: Standing, grants: Any, obstacles: dict[entitlements.Verdict, str], at: datetime) -> Card:
     """The price laid on the wallet as `pricing.quote` and the charge would do it, without asking the database for each offer."""
     listing = shown.listing
     if listing.state != "published" or listing.current_version is None:
         return Card(shown, None, _("The store does not offer this any more."), None, None)
-    verdict = listings.compatibility(listing, ranks)
+    verdict = compatibility.judge(listing, standing)
     if verdict is not None and not verdict.allowed:
-        upgrade = url_if("subscriptions.show_subscriptions", line=verdict.needed_line, rank=verdict.needed_rank)
         if verdict not in obstacles:
             obstacles[verdict] = entitlements.sentence(verdict)
-        return Card(shown, None, obstacles[verdict], upgrade, None)
-    terms = replace(pricing.terms_of(listing, publisher, listing.current_version), required_rank=0, required_features=())  # judged above
-    preview = previews.of(pricing.quote(shown.offer.member_id, terms, 1, at=at), grants)
+        return Card(shown, None, obstacles[verdict], compatibility.help_url(verdict), None)
+    terms = pricing.terms_of(listing, publisher, listing.current_version)
+    preview = previews.of(pricing.quote(shown.offer.member_id, terms, 1, at=at, is_judged=True), grants)
     return Card(shown, preview, "", None, _top_up_url(preview.missing_minor) if preview.missing_minor else None)
 
 

@@ -15,13 +15,14 @@ from core.actor import Actor
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import derived, new_id, request_hash
+from marketplace.copy.models import CopyContent, CopyStep
 from marketplace.models import License
 from marketplace.order import orders
 from marketplace.partner import claims
 from marketplace.run.run_models import Run, RunFile
 from marketplace.seat import seats
 from membership import notices, sessions
-from membership.models import Edition, Member, ProductLine, Subscription, UserSession
+from membership.models import Edition, HostVersion, Member, ProductLine, Subscription, UserSession
 from operations.models import Offer
 from tests.factories import AT, make_user
 from tests.marketplace.services_world import deliver, offer_service, order_service
@@ -60,6 +61,7 @@ def a_subscription(member: Member) -> dict[str, object]:
             ended_at=None, deployment="saas", licensing="rental", next_attempt_at=None, failed_attempts=0,
         )  # fmt: skip
         session.add(made)
+        session.merge(HostVersion(member_id=member.id, product_line="crm", version="0.9", source="reported", at=AT))
     return {"subscription_id": made.id}
 
 
@@ -133,6 +135,20 @@ def a_run(member: Member) -> dict[str, object]:
     return {"run_id": made.id}
 
 
+def a_step(member: Member) -> dict[str, object]:
+    """A file that somebody wrote into its copy of an app."""
+    license_id = an_order(member)["license_id"]
+    with transaction(SYSTEM) as session:
+        session.add(CopyContent(member_id=member.id, sha256="f" * 64, size=1, content=b"x"))
+        session.flush()
+        made = CopyStep(
+            member_id=member.id, id=new_id(), license_id=license_id, version="1.0.0", path="mail.txt.j2", kind="edit", base_sha256=None, sha256="f" * 64,
+            user_id=None, user_name="F", at=AT,
+        )  # fmt: skip
+        session.add(made)
+    return {"step_id": made.id}
+
+
 # The name of the variable in the address → how another member comes by such a thing. Add a row for a new kind.
 def a_document(member: Member) -> dict[str, object]:
     """A receipt, and the entry it is about."""
@@ -182,6 +198,7 @@ FOREIGN: dict[str, Callable[[Member], dict[str, object]]] = {
     "transaction_id": a_document,
     "service_id": a_service,
     "claim_id": a_claim,
+    "step_id": a_step,
 }
 NOBODYS = {
     "slug",
@@ -199,4 +216,5 @@ NOBODYS = {
     "author_id",
     "position",  # of a milestone
     "coupon_id",
+    "side",  # of a comparison
 }  # author_id: whose review it is, which all may read

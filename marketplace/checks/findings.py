@@ -100,6 +100,8 @@ RULES: dict[str, tuple[str, str]] = {
     "manifest_permission": (_l("There is no such permission: %(what)s"), _l("Use a resource and one of read, write, send, like contact:read.")),
     "manifest_permission_missing": (_l("It does more than it declares: permission %(what)s is missing."), _l("Declare it, so that buyers see it.")),
     "manifest_host": (_l("No host version is within %(what)s."), _l("Give a lower bound and a higher upper bound, like >=1.0,<2.0.")),
+    "copy_variables": (
+        _l("The task's variables must stay those of the app, with the same values: %(what)s"), _l("Give another value where you run it, as a parameter.")),
     "robot_file": (_l("The task must be one .robot file of at most 1 MB: %(what)s"), _l("Rename or shorten it.")),
     "robot_syntax": (_l("Robot Framework does not understand this: %(what)s"), _l("Run the file with robot --dryrun and mend what it reports.")),
     "robot_no_task": (_l("There is not exactly one task in the file: %(what)s"), _l("Write one task under *** Tasks ***.")),

@@ -12,6 +12,7 @@ from marketplace.checks import schemas
 from marketplace.checks.findings import Finding, Refused, refuse
 from marketplace.release import bundles
 from marketplace.store.listings import RESOURCES, VERBS
+from membership import hosts
 
 LARGEST, DEEPEST = 256 << 10, 32
 MOST_REPEATS, LONGEST_VALUE = 2, 1_000
@@ -118,8 +119,5 @@ def _texts(manifest: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _host(declared: str | None) -> Iterator[Finding]:
-    if declared is None:  # of a service or a bundle: it runs nowhere
-        return
-    low, high = (tuple(int(part) for part in side.lstrip("><=").strip(".").split(".") if part) for side in declared.split(","))
-    if not low < high:
+    if declared is not None and not hosts.is_specifier(declared):  # a service or a bundle runs nowhere
         yield Finding("manifest_host", declared, "manifest.json")

@@ -4,7 +4,7 @@
 what depends on it; a machine without a sandbox refuses the checks that need one, and says so. Nothing of a bundle is ever run outside.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -50,14 +50,14 @@ OnRecord = Callable[[Record], None]
 class Check:
     """The state of one bundle's way through the checks."""
 
-    def __init__(self, content: bytes, kind: str, limits: Limits, on_record: OnRecord | None = None) -> None:
+    def __init__(self, content: bytes, kind: str, limits: Limits, on_record: OnRecord | None = None, without: Collection[str] = ()) -> None:
         self.content, self.kind, self.limits, self.on_record = content, kind, limits, on_record
         self.files: dict[str, bytes] = {}
         self.manifest: dict[str, Any] = {}
         self.policy: list[Finding] = []
         self.libraries: list[str] = []
         self.outcomes: list[tuple[Mapping[str, Any], box.Outcome]] = []
-        self.records = {name: Record(name) for name in names(kind) if name != "signature"}
+        self.records = {name: Record(name) for name in names(kind) if name not in ("signature", *without)}
 
     def run(self) -> list[Record]:
         """All checks but the signature, which is made over these records."""

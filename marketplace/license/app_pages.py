@@ -12,13 +12,15 @@ from core.access import MEMBERS, requires
 from core.actor import Actor, actor
 from core.clock import now
 from core.db import transaction
-from marketplace.license import downloads, installs, licenses
+from marketplace.copy import copies, payload
+from marketplace.license import choosing, downloads, installs, licenses
 from marketplace.models import ListingVersion
 from marketplace.order import usage_charges
 from marketplace.run import runs
 from marketplace.seat import seats
 from marketplace.store import contents, listings, reviews
 from marketplace.store.store_schemas import ReviewForm
+from membership import entitlements
 from membership.models import Member
 
 apps = Blueprint("apps", __name__)
@@ -32,8 +34,10 @@ def list_apps() -> ResponseReturnValue:
     with transaction(acting):
         owned = licenses.list_owned(acting.member)
         per_seat = [one.license.id for one in owned if one.license.seats is not None]
+        standing = entitlements.standing_of(acting.member)
+        updates = {one.license.id: number for one in owned if (number := choosing.update_of(one, standing))}
         return render_template(
-            "storefront/apps.html", owned=owned, packs=licenses.list_packs(acting.member), updates=[one for one in owned if one.update],
+            "storefront/apps.html", owned=owned, packs=licenses.list_packs(acting.member), updates=updates, edited=copies.edited_licenses(acting.member),
             taken=seats.taken(acting.member, per_seat), mine=seats.held_by(acting, per_seat),
         )  # fmt: skip
 
@@ -52,7 +56,8 @@ def page(license_id: uuid.UUID, *, errors: object = None, form: Mapping[str, obj
         owned = licenses.owned(acting.member, license_id)
         if owned.listing.kind == "bundle":
             return redirect(url_for("store.show_order", order_id=license_id))
-        chosen = downloads.choose(owned)
+        copy = copies.in_use(owned)
+        chosen, standing = copy.version, entitlements.standing_of(acting.member)
         versions = listings.public_versions(owned.listing.id)
         mine = reviews.mine(acting.member, owned.listing.id)
         values = form or {"stars": mine.stars if mine else "", "text": mine.text if mine else ""}
@@ -61,6 +66,8 @@ def page(license_id: uuid.UUID, *, errors: object = None, form: Mapping[str, obj
             publisher=licenses.publisher_of(owned.listing), installed=_installed(owned, versions), inside=contents.of(chosen.sha256),
             history=installs.history(acting.member, license_id), is_valid=licenses.is_valid(owned.license, at), mine=mine, form=values, errors=errors,
             can_run=owned.listing.kind in runs.KINDS, may_run=licenses.may_run(owned.license, acting), **_seats(owned, acting),
+            copy=copy, can_edit=owned.listing.kind in payload.KINDS,
+            update=choosing.update_of(owned, standing), held_back=choosing.held_back(owned, standing),
             month=usage_charges.month_of(owned.license, at) if owned.license.monthly_cap_minor else None,
         )  # fmt: skip
     return rendered, status
@@ -81,10 +88,10 @@ def _installed(owned: licenses.Owned, versions: Sequence[ListingVersion]) -> Lis
 @apps.get("/apps/<uuid:license_id>/artifact")
 @requires(*MEMBERS)
 def download(license_id: uuid.UUID) -> ResponseReturnValue:
-    """The bundle itself; `?version=` for another released version. Recorded as a download."""
-    acting = actor()
+    """The bundle itself; `?version=` for another released version, `?original=1` for the publisher's whatever was edited. Recorded as a download."""
+    acting, version = actor(), request.args.get("version")
     with transaction(acting):
-        handout = downloads.hand_out(acting.member, license_id, at=now(), user_id=acting.user_id, version=request.args.get("version"))
+        handout = downloads.hand_out(acting.member, license_id, at=now(), user_id=acting.user_id, version=version, original=request.args.get("original") == "1")
     return Response(handout.content, mimetype="application/zip", headers=handout.headers)
 
 

@@ -10,14 +10,12 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from core.db import db
-from core.errors import NotFound
+from core.errors import Conflict
 from core.ids import new_id
-from marketplace.license import installs, licenses
+from marketplace.copy import copies
+from marketplace.license import choosing, installs, licenses
 from marketplace.models import Artifact, Download, ListingVersion
-from marketplace.release import lifecycle
-from marketplace.store.listings import is_newer
-
-RELEASED = ("published", "yanked")
+from marketplace.release import bundles, lifecycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,43 +40,47 @@ class Handout:
         }
 
 
-def choose(owned: licenses.Owned, wanted: str | None = None) -> ListingVersion:
-    """The version to hand out: the wanted one, else the newest on offer, else the one bought.
+class CopyEdited(Conflict):
+    """The member has edited its copy: another version needs its choices."""
 
-    Withdrawn versions and those of withdrawn listings stay there for their owners. Raises NotFound.
+    code = "copy_edited"
+
+
+def hand_out(
+    member_id: uuid.UUID, license_id: uuid.UUID, *, at: datetime, user_id: uuid.UUID | None = None, version: str | None = None, original: bool = False
+) -> Handout:
+    """Give a licence's holder the bundle and record the download: an edited copy as it is, else the newest version or the one asked for.
+
+    `original` gives the publisher's bundle whatever was edited, and installs nothing. Raises NotFound, LicenseEnded, Quarantined, Incompatible, CopyEdited.
     """
-    numbers = [number for number in ([wanted] if wanted else [owned.listing.current_version, owned.license.version]) if number]
-    if not wanted and is_newer(owned.license.version, owned.listing.current_version):
-        numbers.reverse()  # the newest was withdrawn after it was bought
-    for number in numbers:
-        found = db.session.get(ListingVersion, (owned.license.listing_id, number))
-        if found is not None and found.state in RELEASED:
-            return found
-    raise NotFound(_("There is no such version."))
-
-
-def hand_out(member_id: uuid.UUID, license_id: uuid.UUID, *, at: datetime, user_id: uuid.UUID | None = None, version: str | None = None) -> Handout:
-    """Give a licence's holder the bundle and record the download. Raises NotFound, LicenseEnded, NoSeat, Quarantined, EditionTooLow."""
     owned = licenses.owned(member_id, license_id)
     licenses.check(owned.license, at)
-    chosen = choose(owned, version)
+    copy = copies.of(owned)
+    installed = owned.license.installed_version
+    if copy.is_edited and installed and not original:
+        if version not in (None, installed):
+            raise CopyEdited(_("You have edited version %(number)s. Update it on its page: there you choose what becomes of your files.", number=installed))
+        lifecycle.check_usable(owned.listing, copy.version)
+        return _recorded(owned, copy.version, copies.bundle(copy), at, user_id)
+    chosen = choosing.choose(owned, version or (installed if original else None))
     lifecycle.check_usable(owned.listing, chosen)
+    if not original:
+        installs.record(owned, chosen, at=at, user_id=user_id)
+    elif chosen.number != installed:
+        installs.check(owned, chosen)
     artifact = db.session.scalars(select(Artifact).where(Artifact.sha256 == chosen.sha256)).one()
     assert hashlib.sha256(artifact.content).hexdigest() == artifact.sha256, f"artifact {artifact.sha256} was changed"
-    installs.record(owned, chosen, at=at, user_id=user_id)
+    return _recorded(owned, chosen, bundles.Bundle(artifact.filename, artifact.content, artifact.sha256, chosen.manifest), at, user_id)
+
+
+def _recorded(owned: licenses.Owned, version: ListingVersion, bundle: bundles.Bundle, at: datetime, user_id: uuid.UUID | None) -> Handout:
     db.session.add(
         Download(
-            member_id=member_id,
-            id=new_id(),
-            license_id=license_id,
-            listing_id=owned.listing.id,
-            version=chosen.number,
-            sha256=chosen.sha256,
-            user_id=user_id,
-            at=at,
+            member_id=owned.license.member_id, id=new_id(), license_id=owned.license.id, listing_id=owned.listing.id, version=version.number,
+            sha256=bundle.sha256, user_id=user_id, at=at,
         )
-    )
-    return Handout(artifact.filename, artifact.content, artifact.sha256, chosen.number)
+    )  # fmt: skip
+    return Handout(bundle.filename, bundle.content, bundle.sha256, version.number)
 
 
 def history(member_id: uuid.UUID, license_id: uuid.UUID, limit: int = 10) -> list[Download]:

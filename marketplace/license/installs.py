@@ -11,12 +11,11 @@ from sqlalchemy import func, select
 from core.db import db
 from core.errors import Conflict
 from core.ids import new_id
+from marketplace.copy import copies
 from marketplace.license import license_terms, licenses
 from marketplace.license.install_models import InstallEvent
 from marketplace.models import License, Listing, ListingVersion
-from marketplace.order.pricing import EditionTooLow
-from marketplace.store.listings import compatibility
-from membership import entitlements
+from marketplace.store import compatibility
 
 
 class NotInstalled(Conflict):
@@ -26,22 +25,25 @@ class NotInstalled(Conflict):
 
 
 def record(owned: licenses.Owned, version: ListingVersion, *, at: datetime, user_id: uuid.UUID | None) -> None:
-    """A version was handed out: an install, an update, or the same again, which is neither. Raises EditionTooLow; then nothing is recorded.
+    """A version was handed out: an install, an update, or the same again, which is neither. Raises Incompatible; then nothing is recorded.
 
-    Another version can only be put in while the member's edition admits the listing; what is there already can be fetched again.
+    Another version can only be put in while it works with the member's edition and host; what is there already can be fetched again.
     """
     license = license_terms.locked(owned.license.member_id, owned.license.id)
     before = license.installed_version
     if before == version.number:
         return
-    verdict = compatibility(owned.listing, entitlements.ranks_of(license.member_id))
-    if verdict is not None and not verdict.allowed:
-        raise EditionTooLow(
-            _("Your edition does not include this any more; an upgrade does."), needed_rank=verdict.needed_rank, needed_line=verdict.needed_line
-        )
+    check(owned, version)
     _add(license, "install" if before is None else "update", version, at, user_id)
+    if before is not None:
+        copies.put_away(license, version, copies.Writer(at, user_id, ""))
     license.installed_version = version.number
     db.session.flush()
+
+
+def check(owned: licenses.Owned, version: ListingVersion) -> None:
+    """May this version be put in? Raises Incompatible, with the reason and what would do."""
+    compatibility.check(owned.license.member_id, compatibility.of_version(owned.listing, version))
 
 
 def uninstall(member_id: uuid.UUID, license_id: uuid.UUID, *, at: datetime, user_id: uuid.UUID | None) -> License:

@@ -20,7 +20,8 @@ from marketplace.license import license_terms
 from marketplace.models import License, Listing, Order
 from marketplace.order import pricing
 from marketplace.seat import seats
-from marketplace.store.listings import ON_SHOW, compatibility
+from marketplace.store import compatibility
+from marketplace.store.listings import ON_SHOW
 from membership import entitlements, notices, subscriptions, terms
 from membership.models import Member
 
@@ -106,7 +107,7 @@ def _judged(license: License, listing: Listing, at: datetime) -> _Due:
     """What is to become of it. A listing that is gone, or that the member's edition no longer admits, is not charged again."""
     seller = subscriptions.seller_of(license.member_id)
     wanted = license.auto_renews and license.state != "trial" and listing.state in ON_SHOW
-    verdict = compatibility(listing, entitlements.ranks_of(license.member_id)) if wanted else None
+    verdict = compatibility.judge(compatibility.of_edition(listing), entitlements.standing_of(license.member_id)) if wanted else None
     if verdict is None or not verdict.allowed:
         return _Due(license, listing, seller, None, license.price_minor * pieces_of(license))
     rate = seller.tax_rate_at(at) if license.tax_rate_bp is None else license.tax_rate_bp

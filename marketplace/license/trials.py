@@ -16,6 +16,7 @@ from marketplace.models import License, Listing, Order
 from marketplace.order import pricing
 from marketplace.order.pricing import Offered
 from marketplace.seat import seats
+from marketplace.store import compatibility
 from membership import subscriptions, terms
 
 
@@ -34,7 +35,7 @@ class TrialUsed(Conflict):
 def start(member_id: uuid.UUID, slug: str, trial_id: uuid.UUID, *, at: datetime, placed_by: uuid.UUID | None = None) -> License:
     """Begin a trial, within the caller's transaction of that member; replaying `trial_id` returns the first outcome.
 
-    Raises NotForSale, NoTrial, EditionTooLow, TrialUsed, IdReused.
+    Raises NotForSale, NoTrial, Incompatible, TrialUsed, IdReused.
     """
     content = request_hash("trial", slug=slug)
     first = db.session.get(Order, (member_id, trial_id))
@@ -45,7 +46,7 @@ def start(member_id: uuid.UUID, slug: str, trial_id: uuid.UUID, *, at: datetime,
     bought = pricing.offered(slug)
     if not bought.trial_days:
         raise NoTrial(_("There is no trial of this listing."))
-    pricing.check_edition(member_id, bought)
+    compatibility.check(member_id, bought)
     if not may_try(member_id, bought):
         raise TrialUsed(_("Your organisation has tried or bought this before."))
     settings: Settings = current_app.extensions["settings"]

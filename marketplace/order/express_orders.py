@@ -27,7 +27,7 @@ def lane(app: Flask, gatherer: Gatherer) -> ExpressLane:
     async def answer(path: re.Match[str], key: str, body: bytes) -> tuple[int, str] | None:
         acting = api_keys.known_good(api_keys.hash_key(key))
         wanted = _wanted(body)
-        if acting is None or acting.role not in admitted or wanted is None:
+        if acting is None or acting.role not in admitted or acting.has_own_host or wanted is None:
             return None
         with app.app_context():
             at = clock.now_as_known()

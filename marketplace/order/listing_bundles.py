@@ -91,7 +91,7 @@ def permissions(bundle_id: uuid.UUID) -> list[str]:
 
 
 def parts(member_id: uuid.UUID, bundle: pricing.Offered, *, at: datetime, discount_minor: int = 0) -> list[Part]:
-    """The bundle's price, less a discount, laid out over its parts for this member. Raises NotForSale, EditionTooLow."""
+    """The bundle's price, less a discount, laid out over its parts for this member. Raises NotForSale, Incompatible."""
     rows = db.session.execute(
         select(Listing, Publisher)
         .join(BundlePart, BundlePart.listing_id == Listing.id)
@@ -128,7 +128,7 @@ def place(
     member_id: uuid.UUID, order_id: uuid.UUID, content: bytes, bundle: pricing.Offered, *, at: datetime, placed_by: uuid.UUID | None,
     coupon_id: uuid.UUID | None = None, discount_minor: int = 0, sold_by: tuple[uuid.UUID | None, uuid.UUID | None] = (None, None),
 ) -> Order:  # fmt: skip
-    """Buy a bundle: its order and licence, and those of each part that the member has not yet. Raises what `holds.place` raises, NotForSale, EditionTooLow."""
+    """Buy a bundle: its order and licence, and those of each part that the member has not yet. Raises what `holds.place` raises, NotForSale, Incompatible."""
     found = parts(member_id, bundle, at=at, discount_minor=discount_minor)
     quote = whole(bundle, found, 0)
     entry = order_entries.Entry(member_id, order_id, content, quote.without_charge(), at, placed_by, kind="bundle")

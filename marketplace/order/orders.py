@@ -22,6 +22,7 @@ from marketplace.license import license_terms, trials
 from marketplace.models import Order
 from marketplace.order import coupons, listing_bundles, order_batches, order_entries, pricing, usage_charges
 from marketplace.seat import seats
+from membership import hosts
 
 
 class AlreadyOwned(Conflict):
@@ -97,7 +98,7 @@ def place(
 ) -> Placed:
     """Buy once, within the caller's transaction of that member. Replaying `wanted.id` returns the first order, even if the listing is gone by now.
 
-    Raises NotForSale, PriceChanged, EditionTooLow, AlreadyOwned, InsufficientFunds, WalletFrozen, IdReused, CouponRefused.
+    Raises NotForSale, PriceChanged, Incompatible, AlreadyOwned, InsufficientFunds, WalletFrozen, IdReused, CouponRefused.
     """
     if first := replayed(member_id, slug, wanted):
         return first
@@ -179,15 +180,16 @@ class Prepared:
 def prepare(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, placed_by: uuid.UUID | None = None) -> Prepared | None:
     """The hot path of `place`, without asking the database.
 
-    None where the terms in memory do not serve (unknown, changed, bound to an edition, with a term or a trial, lowered by a coupon).
+    None where the terms in memory do not serve (unknown, changed, bound to an edition or to another host than the current release, with a term or a
+    trial, lowered by a coupon). Not for members whose host runs another version: `Actor.has_own_host`.
     """
     terms = pricing.remembered(slug)
-    if terms is None or not terms.is_plain or wanted.coupon is not None:
+    if terms is None or not terms.is_plain or wanted.coupon is not None or not hosts.fits_releases(terms.product_line, terms.host_version):
         return None
     rate = pricing.tax_rate_of(terms, at)
     if rate is None or terms.paid_minor(1, rate) != wanted.price_minor:
         return None
-    quote = pricing.quote(member_id, terms, wanted.quantity, at=at)
+    quote = pricing.quote(member_id, terms, wanted.quantity, at=at, is_judged=True)
     return Prepared(quote, wanted, _request(member_id, quote, wanted, at, placed_by, None))
 
 

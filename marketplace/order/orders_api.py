@@ -62,7 +62,7 @@ class OrderOut(RecordSchema):
 def create_order(order_in: dict[str, Any], slug: str) -> Response:
     """Buy a listing from the wallet. The same id and content again returns the first order."""
     acting, wanted, at = actor(), orders.Wanted(**order_in), now()
-    placed = orders.place_alone(acting.member, slug, wanted, at=at, placed_by=acting.user_id)
+    placed = None if acting.has_own_host else orders.place_alone(acting.member, slug, wanted, at=at, placed_by=acting.user_id)
     if placed is None:
         with transaction(acting):
             placed = orders.place(acting.member, slug, wanted, at=at, placed_by=acting.user_id)

@@ -12,10 +12,11 @@ from billing.ledger.accounts import Account
 from billing.wallet.wallets import Target
 from core.composites import fields
 from core.db import db
-from core.errors import AppError, Conflict, Invalid, NotFound
+from core.errors import Conflict, Invalid, NotFound
 from core.money import basis_points, gross_of, tax_included
 from marketplace.models import Listing, Publisher
-from membership import entitlements, subscriptions, taxes
+from marketplace.store import compatibility
+from membership import hosts, subscriptions, taxes
 
 
 class NotForSale(NotFound):
@@ -28,12 +29,6 @@ class PriceChanged(Conflict):
     """The price shown is no longer the price; `price_minor` is the present one."""
 
     code = "price_changed"
-
-
-class EditionTooLow(AppError):
-    """The member's edition does not admit this listing; the reason names the edition that would."""
-
-    status, code = 403, "edition_too_low"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +55,11 @@ class Offered:
     excludes_tax: bool = False  # `price_minor` is stated without tax
     kind: str = "robot_task"
     licensed_per: str = "member"  # member | seat: a piece is then a seat
+    host_version: str | None = None  # versions of the host that it works with
 
     @property
     def is_plain(self) -> bool:
-        """Bought once for a price, and nothing to mind besides: what the hot path sells."""
+        """Bought once for a price, and nothing to mind besides but the host's version: what the hot path sells."""
         return (
             self.pricing in ("free", "one_time") and self.kind != "bundle" and self.licensed_per == "member"
             and not (self.required_rank or self.required_features or self.trial_days)
@@ -125,6 +121,7 @@ def offered(slug: str) -> Offered:
     listing, publisher = row
     terms = terms_of(listing, publisher, version)
     _offered[slug] = terms
+    hosts.refresh()
     return terms
 
 
@@ -134,19 +131,20 @@ def terms_of(listing: Listing, publisher: Publisher, version: str) -> Offered:
         listing.id, listing.slug, listing.revision, version, listing.currency, listing.price_minor, listing.tax_rate_bp, listing.bonus_limit_bp,
         publisher.commission_bp if publisher.kind == "partner" else None, listing.is_repeatable,
         listing.product_line, listing.required_rank, tuple(listing.required_features), listing.period, listing.trial_days,
-        publisher.id, listing.pricing, listing.excludes_tax, listing.kind, listing.licensed_per,
+        publisher.id, listing.pricing, listing.excludes_tax, listing.kind, listing.licensed_per, listing.host_version,
     )  # fmt: skip
 
 
-def quote(member_id: uuid.UUID, listing: Offered, quantity: int, *, at: datetime, discount_minor: int = 0) -> Quote:
+def quote(member_id: uuid.UUID, listing: Offered, quantity: int, *, at: datetime, discount_minor: int = 0, is_judged: bool = False) -> Quote:
     """What `quantity` pieces cost this member at an instant (books, moves 3 and 4).
 
     Tax comes out of what is paid, a partner gets its net share, the rest is ours; bonus pays at most the set part of ours.
-    Raises EditionTooLow, and Invalid for several pieces of what a member has only once.
+    Raises Incompatible (unless the caller has judged that), and Invalid for several pieces of what a member has only once.
     """
     if quantity != 1 and not listing.is_counted:
         raise Invalid(_("One licence serves your whole organisation: buy one."), field="quantity")
-    check_edition(member_id, listing)
+    if not is_judged:
+        compatibility.check(member_id, listing)
     return _laid_out(listing, quantity, rate_of(member_id, listing, at), discount_minor)
 
 
@@ -154,14 +152,6 @@ def rate_of(member_id: uuid.UUID, listing: Offered, at: datetime) -> int:
     """The rate a purchase of this member is taxed at, in basis points."""
     rate = tax_rate_of(listing, at)
     return _sellers_rate(member_id, listing, at) if rate is None else rate
-
-
-def check_edition(member_id: uuid.UUID, listing: Offered) -> None:
-    """Does the member's edition admit the listing? Raises EditionTooLow."""
-    if listing.required_rank or listing.required_features:
-        verdict = entitlements.verdict(entitlements.ranks_of(member_id), listing.product_line, listing.required_rank, list(listing.required_features))
-        if not verdict.allowed:
-            raise EditionTooLow(_("Your edition does not include this; an upgrade does."), needed_rank=verdict.needed_rank, needed_line=verdict.needed_line)
 
 
 def tax_rate_of(listing: Offered, at: datetime) -> int | None:

@@ -77,7 +77,7 @@ def check_cap(cap_minor: int | None, price_minor: int) -> int:
 def agree(
     member_id: uuid.UUID, order_id: uuid.UUID, content: bytes, bought: pricing.Offered, cap_minor: int | None, *, at: datetime, placed_by: uuid.UUID | None
 ) -> Order:
-    """The order and licence of a price by use: nothing is charged, and what a run costs is frozen with the cap. Raises Invalid, EditionTooLow."""
+    """The order and licence of a price by use: nothing is charged, and what a run costs is frozen with the cap. Raises Invalid, Incompatible."""
     cap = check_cap(cap_minor, bought.price_minor)
     quote = pricing.quote(member_id, bought, 1, at=at)
     entry = order_entries.Entry(member_id, order_id, content, quote.without_charge(), at, placed_by, kind="agreement")

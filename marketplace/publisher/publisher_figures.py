@@ -42,7 +42,8 @@ _SOURCES = {
         from install_event where listing_id = any(:ids) and at >= :since and at < :until group by 1, 2""",
     "runs": """
         select listing_id, date_trunc('month', queued_at at time zone :zone)::date, count(*) as runs, count(*) filter (where state = 'failed') as failed
-        from run where listing_id = any(:ids) and queued_at >= :since and queued_at < :until and state in ('succeeded', 'failed') group by 1, 2""",
+        from run where copy_n is null
+        and listing_id = any(:ids) and queued_at >= :since and queued_at < :until and state in ('succeeded', 'failed') group by 1, 2""",
     "ratings": """
         select listing_id, date_trunc('month', at at time zone :zone)::date, sum(stars)::bigint as stars, count(*) as ratings
         from review where listing_id = any(:ids) and at >= :since and at < :until and hidden_at is null group by 1, 2""",

@@ -166,3 +166,8 @@ def read_listing(folder: Path) -> ShowcaseListing:
 def load_showcase() -> list[ShowcaseListing]:
     """All listings of the demo store, sorted by slug."""
     return [read_listing(path.parent) for path in sorted(SHOWCASE.glob("*/listing.json"))]
+
+
+def load_updates() -> list[ShowcaseListing]:
+    """Later versions of listings of the demo store, for which some members' copies wait."""
+    return [read_listing(path.parent) for path in sorted(SHOWCASE.glob("updates/*/listing.json"))]

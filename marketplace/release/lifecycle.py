@@ -120,12 +120,13 @@ def _touch(listing: Listing, at: datetime) -> None:
 def offer_newest(listing: Listing, at: datetime) -> None:
     """Sell the newest version that may be sold; none while the listing is in quarantine."""
     db.session.flush()
-    rows = db.session.scalars(
-        select(ListingVersion.number).where(
+    rows = db.session.execute(
+        select(ListingVersion.number, ListingVersion.manifest["host_version"].astext).where(
             ListingVersion.listing_id == listing.id, ListingVersion.state == "published", ListingVersion.is_quarantined.is_(False)
         )
     )
-    listing.current_version = None if listing.is_quarantined else max(rows, key=version_key, default=None)
+    newest = None if listing.is_quarantined else max(rows, key=lambda row: version_key(row[0]), default=None)
+    listing.current_version, listing.host_version = (newest[0], newest[1]) if newest else (None, None)
     term_sheets.take_over(listing)
     _touch(listing, at)
 

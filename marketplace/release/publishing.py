@@ -46,7 +46,7 @@ def publish(offered: bundles.ShowcaseListing, publisher: Publisher, at: datetime
         "bonus_limit_bp": offered.bonus_limit_bp, "is_repeatable": offered.repeatable, "product_line": offered.product_line,
         "required_rank": offered.required_rank, "required_features": list(offered.required_features),
         "minutes_saved": offered.minutes_saved_per_run, "automates": {"steps": [list(step) for step in offered.automates]},
-        "current_version": offered.version,
+        "host_version": bundle.manifest.get("host_version"), "current_version": offered.version,
     }  # fmt: skip
     store_artifact(bundle)
     new = insert(Listing).values(

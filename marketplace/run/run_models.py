@@ -21,6 +21,7 @@ class Run(Base):
     listing_id: Mapped[uuid.UUID]
     version: Mapped[str]
     sha256: Mapped[str]  # of the bundle that runs
+    copy_n: Mapped[int | None]  # of an edited copy: as it was after this step (`CopyStep.n`)
     kind: Mapped[str]
     state: Mapped[str]  # queued | running | succeeded | failed
     parameters: Mapped[dict[str, Any]]

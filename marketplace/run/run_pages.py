@@ -52,10 +52,11 @@ def _form(
     settings: Settings = current_app.extensions["settings"]
     with transaction(acting):
         owned = licenses.owned(acting.member, license_id)
-        version = runs.runnable(owned)
+        copy = runs.runnable(owned)
+        version = copy.version if copy else None
         inside = contents.of(version.sha256) if version else None
         page = render_template(
-            "storefront/run_new.html", owned=owned, listing=owned.listing, version=version, inside=inside, missing=box.unavailable(),
+            "storefront/run_new.html", owned=owned, listing=owned.listing, version=version, copy=copy, inside=inside, missing=box.unavailable(),
             is_valid=licenses.is_valid(owned.license, now()), latest=runs.latest(acting.member, license_id), errors=errors, form=form or {},
             run_id=(form or {}).get("id") or new_id(), limit_mb=settings.run_input_mb, per_day=settings.runs_per_day, keep_days=settings.run_keep_days,
             refused=refused, has_seat=seats.holds(owned.license, acting), may_run=licenses.may_run(owned.license, acting),
@@ -77,9 +78,9 @@ def create_run(license_id: uuid.UUID) -> ResponseReturnValue:
         if content is not None and len(content) > settings.run_input_mb << 20:
             raise ValidationError(_("The file is larger than %(limit)s MB.", limit=settings.run_input_mb), "input")
         with transaction(acting):
-            version = runs.runnable(licenses.owned(acting.member, license_id))
+            copy = runs.runnable(licenses.owned(acting.member, license_id))
             given = {name.removeprefix("p-"): value for name, value in form.items() if name.startswith("p-")}
-            parameters = runs.parameters_of(version.manifest, given) if version else {}
+            parameters = runs.parameters_of(copy.version.manifest, given) if copy else {}
             wanted = runs.Wanted(asked["id"], parameters, (upload.filename or "") if upload else "", content)
             run = runs.request(acting.member, license_id, wanted, settings, at=now(), by=acting.user_id, by_name=acting.name)
     except ValidationError as error:

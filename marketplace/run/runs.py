@@ -28,8 +28,9 @@ from core.settings import Settings
 from core.texts import is_storable
 from marketplace.checks.findings import Finding, read
 from marketplace.checks.manifest import LONGEST_VALUE
-from marketplace.license import downloads, licenses
-from marketplace.models import Artifact, ListingVersion
+from marketplace.copy import copies
+from marketplace.license import licenses
+from marketplace.models import Artifact, License, ListingVersion
 from marketplace.order import usage_charges
 from marketplace.release import lifecycle
 from marketplace.run.run_models import Run, RunFile
@@ -92,9 +93,9 @@ def _typed(value: str, kind: str) -> Any:
     return value.lower() in ("1", "true", "yes", "on") if kind == "boolean" else value
 
 
-def runnable(owned: licenses.Owned) -> ListingVersion | None:
-    """The version that a run would take; None for what can't be run."""
-    return downloads.choose(owned) if owned.listing.kind in KINDS else None
+def runnable(owned: licenses.Owned) -> copies.Copy | None:
+    """What a run would take: the member's edited copy, else the version that a download would hand out; None for what can't be run."""
+    return copies.in_use(owned) if owned.listing.kind in KINDS else None
 
 
 def request(member_id: uuid.UUID, license_id: uuid.UUID, wanted: Wanted, settings: Settings, *, at: datetime, by: uuid.UUID | None, by_name: str) -> Run:
@@ -113,19 +114,20 @@ def request(member_id: uuid.UUID, license_id: uuid.UUID, wanted: Wanted, setting
     licenses.check(owned.license, at)
     if not licenses.may_run(owned.license, actor()):
         raise Forbidden(_("You may look, but not run it. Ask an owner or a buyer of your organisation."))
-    version = runnable(owned)
-    if version is None:
+    copy = runnable(owned)
+    if copy is None:
         raise CannotRun(_("This cannot be run here; download it instead."))
-    lifecycle.check_usable(owned.listing, version)
+    lifecycle.check_usable(owned.listing, copy.version)
     reason = box.unavailable()
     if reason is not None:
         raise CannotRun(_("There is no sandbox on this machine: %(what)s", what=reason))
     _check_limits(member_id, settings, at)
     hold = usage_charges.reserve(owned.license, wanted.id, at=at, by=by)
     run = Run(
-        member_id=member_id, id=wanted.id, request_hash=request_id, license_id=license_id, listing_id=owned.listing.id, version=version.number,
-        sha256=version.sha256, kind=owned.listing.kind, state="queued", parameters=dict(wanted.parameters), hold_id=hold.id if hold else None, requested_by=by,
-        requested_by_name=by_name, progress=None, steps=0, failure=None, log="", took_ms=None, queued_at=at, started_at=None, finished_at=None,
+        member_id=member_id, id=wanted.id, request_hash=request_id, license_id=license_id, listing_id=owned.listing.id, version=copy.version.number,
+        sha256=copies.bundle(copy).sha256 if copy.is_edited else copy.version.sha256, copy_n=copy.n if copy.is_edited else None, kind=owned.listing.kind,
+        state="queued", parameters=dict(wanted.parameters), hold_id=hold.id if hold else None, requested_by=by, requested_by_name=by_name, progress=None,
+        steps=0, failure=None, log="", took_ms=None, queued_at=at, started_at=None, finished_at=None,
     )  # fmt: skip
     db.session.add(run)
     db.session.flush()
@@ -164,11 +166,20 @@ def begin(member_id: uuid.UUID, run_id: uuid.UUID, *, at: datetime) -> Work | No
     run = db.session.get(Run, (member_id, run_id), with_for_update=True)
     if run is None or run.state != "queued":
         return None
-    artifact = db.session.scalars(select(Artifact).where(Artifact.sha256 == run.sha256)).one()
-    assert hashlib.sha256(artifact.content).hexdigest() == run.sha256, f"artifact {run.sha256} was changed"
+    content = _content(run)
+    assert hashlib.sha256(content).hexdigest() == run.sha256, f"bundle {run.sha256} was changed"
     given = db.session.get(RunFile, (member_id, run_id, "input", 0))
     run.state, run.started_at = "running", at
-    return Work(run.kind, artifact.content, run.parameters, given.name if given else None, given.content if given else None)
+    return Work(run.kind, content, run.parameters, given.name if given else None, given.content if given else None)
+
+
+def _content(run: Run) -> bytes:
+    """The bundle that was asked for: the publisher's, or the member's copy as it was then."""
+    if run.copy_n is None:
+        return db.session.scalars(select(Artifact.content).where(Artifact.sha256 == run.sha256)).one()
+    license = db.session.get_one(License, (run.member_id, run.license_id))
+    version = db.session.get_one(ListingVersion, (run.listing_id, run.version))
+    return copies.bundle(copies.at_step(license, version, run.copy_n)).content
 
 
 def note_progress(member_id: uuid.UUID, run_id: uuid.UUID, words: str) -> None:
@@ -269,6 +280,6 @@ def figures(listing_id: uuid.UUID, since: datetime) -> Figures:
     row = db.session.execute(
         select(
             func.count(), func.count().filter(Run.state == "failed"), func.percentile_disc(0.5).within_group(Run.took_ms)
-        ).where(Run.listing_id == listing_id, Run.queued_at >= since)
+        ).where(Run.listing_id == listing_id, Run.queued_at >= since, Run.copy_n.is_(None))  # an edited copy says nothing about the publisher's
     ).one()  # fmt: skip
     return Figures(int(row[0]), int(row[1]), int(row[2]) if row[2] is not None else None)

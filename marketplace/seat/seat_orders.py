@@ -21,6 +21,7 @@ from marketplace.license import license_terms, licenses
 from marketplace.models import License, Listing, Order
 from marketplace.order import order_entries, previews, pricing
 from marketplace.seat import seats
+from marketplace.store import compatibility
 from membership import proration, subscriptions
 
 MOST_SEATS = 10_000  # of a licence, as an order has so many pieces at most
@@ -143,7 +144,7 @@ def _worked_out(license: License, more: int, at: datetime) -> More:
         if (offered.licensed_per, offered.pricing) != ("seat", "one_time"):
             raise SeatsNotChangeable(_("The store sells this app on other terms now; seats cannot be added to yours."))
         return More(license, pricing.quote(license.member_id, offered, more, at=at), None, 0, None)
-    pricing.check_edition(license.member_id, offered)
+    compatibility.check(license.member_id, compatibility.of_edition(listing))  # it is installed, so its host is no question
     return _of_term(license, offered, more, at)
 
 

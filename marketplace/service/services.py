@@ -27,6 +27,7 @@ from marketplace.models import Listing, Order, Publisher
 from marketplace.order import pricing
 from marketplace.service import service_offerings
 from marketplace.service.service_models import ServiceMilestone, ServiceOrder, ServiceStep
+from marketplace.store import compatibility
 from membership import notices, subscriptions
 
 WAITING = ("open", "delivered", "disputed")  # nobody has decided what becomes of the money
@@ -81,8 +82,8 @@ class Shown:
 
 
 def quote(member_id: uuid.UUID, listing: Listing, publisher: Publisher, *, at: datetime) -> tuple[int, list[service_offerings.Part]]:
-    """The tax rate in force and the price over its milestones, as an order placed now freezes them. Raises EditionTooLow."""
-    pricing.check_edition(member_id, _terms_of(listing, publisher))
+    """The tax rate in force and the price over its milestones, as an order placed now freezes them. Raises Incompatible."""
+    compatibility.check(member_id, _terms_of(listing, publisher))
     rate = subscriptions.seller_of(member_id).tax_rate_at(at) if listing.tax_rate_bp is None else listing.tax_rate_bp
     return rate, service_offerings.laid_out(service_offerings.steps_of(listing), publisher.commission_bp, rate, listing.bonus_limit_bp)
 
@@ -93,7 +94,7 @@ def _terms_of(listing: Listing, publisher: Publisher) -> pricing.Offered:
 
 
 def place(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, placed_by: uuid.UUID | None) -> ServiceOrder:
-    """Hold the price and begin. Again it is the same order. Raises NotForSale, PriceChanged, TermsChanged, EditionTooLow, InsufficientFunds, WalletFrozen,
+    """Hold the price and begin. Again it is the same order. Raises NotForSale, PriceChanged, TermsChanged, Incompatible, InsufficientFunds, WalletFrozen,
     IdReused.
     """
     read = {"version": wanted.version} if wanted.version else {}

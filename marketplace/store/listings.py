@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask_babel import gettext as _
@@ -12,7 +12,8 @@ from sqlalchemy.orm import defer
 from core.db import db
 from core.errors import NotFound
 from marketplace.models import Listing, ListingVersion, Publisher
-from membership import entitlements
+from marketplace.store import compatibility
+from membership.entitlements import Standing, Verdict
 
 Words = dict[str, str]
 
@@ -68,7 +69,7 @@ class Shown:
 
     listing: Listing
     publisher: Publisher
-    verdict: entitlements.Verdict | None
+    verdict: Verdict | None
 
     @property
     def is_usable(self) -> bool:
@@ -91,14 +92,7 @@ def is_newer(number: str | None, than: str | None) -> bool:
     return version_key(number) > version_key(than)
 
 
-def compatibility(listing: Listing, ranks: Mapping[str, int] | None) -> entitlements.Verdict | None:
-    """Whether a member of these edition ranks may use the listing; `None` without a member."""
-    if ranks is None:
-        return None
-    return entitlements.verdict(ranks, listing.product_line, listing.required_rank, list(listing.required_features))
-
-
-def find_on_show(slug: str, ranks: Mapping[str, int] | None = None) -> Shown:
+def find_on_show(slug: str, standing: Standing | None = None) -> Shown:
     """The listing at this address. Raises NotFound for drafts, for what is archived, and for what never was."""
     row = db.session.execute(
         select(Listing, Publisher)
@@ -108,7 +102,7 @@ def find_on_show(slug: str, ranks: Mapping[str, int] | None = None) -> Shown:
     ).one_or_none()
     if row is None:
         raise NotFound(_("There is no such listing in the store."))
-    return Shown(row[0], row[1], compatibility(row[0], ranks))
+    return Shown(row[0], row[1], compatibility.judge(row[0], standing))
 
 
 def replacement_of(listing: Listing) -> Listing | None:

@@ -12,11 +12,11 @@ from sqlalchemy.orm import defer
 from core import paging
 from core.db import db
 from marketplace.models import Listing, Publisher
-from marketplace.store import search_query
-from marketplace.store.listings import Shown, compatibility
+from marketplace.store import compatibility, search_query
+from marketplace.store.listings import Shown
 from marketplace.store.search_index import ListingRequirement
 from marketplace.store.suggestions import suggest
-from membership import entitlements
+from membership.entitlements import Standing
 
 SORTS = ("relevance", "newest", "rating", "price_up", "price_down")
 _ORDERS = {  # column, direction, and how a later row compares
@@ -98,17 +98,17 @@ def find(
     *,
     after: str | None = None,
     limit: int | None = None,
-    ranks: Mapping[str, int] | None = None,
+    standing: Standing | None = None,
 ) -> Found:
     """Published listings that hold all words typed (or, failing that, some), narrowed, ordered and cut to a page.
 
-    `ranks` are the edition ranks of the member that asks: each hit then says whether that member may use it. Raises BadCursor.
+    `standing` is that of the member that asks: each hit then says whether that member may use it. Raises BadCursor.
     """
     filters, query = filters or Filters(), search_query.parse(typed)
     sort = sort if sort in SORTS else "relevance" if typed.strip() else "newest"
     if typed.strip() and query.is_empty:
         return Found([], 0, 0, 0, {}, None)
-    asked = _parameters(filters, ranks)
+    asked = _parameters(filters, standing)
     counts, loose, suggestion = _counts(query, asked), False, None
     if not query.is_empty and not counts["all"][""]:
         better = suggest(query)
@@ -116,16 +116,12 @@ def find(
         counts, loose = _counts(query, asked, loose=True), True
     total, unfiltered, shown_too = (int(counts.pop(name)[""]) for name in ("total", "all", "with_hidden"))
     rows, following = _page(query, asked, sort, after, paging.bounded(limit), loose=loose)
-    return Found(_shown(rows, ranks), total, unfiltered, shown_too - total, counts, following, loose and unfiltered > 0, suggestion)
+    return Found(_shown(rows, standing), total, unfiltered, shown_too - total, counts, following, loose and unfiltered > 0, suggestion)
 
 
-def _parameters(filters: Filters, ranks: Mapping[str, int] | None) -> dict[str, Any]:
+def _parameters(filters: Filters, standing: Standing | None) -> dict[str, Any]:
     """The filters as the statements take them. Without a member everything counts as usable."""
-    allowed = [
-        one.id
-        for one in db.session.scalars(select(ListingRequirement))
-        if ranks is None or entitlements.verdict(ranks, one.product_line, one.required_rank, one.required_features).allowed
-    ]
+    allowed = [one.id for one in db.session.scalars(select(ListingRequirement)) if (verdict := compatibility.judge(one, standing)) is None or verdict.allowed]
     return {name: getattr(filters, name) for name in ("kind", "category", "price", "edition", "usable", "stars", "since")} | {"allowed": allowed}
 
 
@@ -169,7 +165,7 @@ def _place(cursor: str, sort: str) -> list[Any]:
     return place
 
 
-def _shown(rows: Sequence[Row[Any]], ranks: Mapping[str, int] | None) -> list[Shown]:
+def _shown(rows: Sequence[Row[Any]], standing: Standing | None) -> list[Shown]:
     ids: list[uuid.UUID] = [row.listing_id for row in rows]
     statement = (
         select(Listing, Publisher)
@@ -177,5 +173,7 @@ def _shown(rows: Sequence[Row[Any]], ranks: Mapping[str, int] | None) -> list[Sh
         .where(Listing.id.in_(ids))
         .options(defer(Listing.search), defer(Listing.description_zh), defer(Listing.description_en))
     )
-    found = {listing.id: Shown(listing, publisher, compatibility(listing, ranks)) for listing, publisher in db.session.execute(statement)} if ids else {}
+    found = (
+        {listing.id: Shown(listing, publisher, compatibility.judge(listing, standing)) for listing, publisher in db.session.execute(statement)} if ids else {}
+    )
     return [found[listing_id] for listing_id in ids]

@@ -13,15 +13,18 @@ PLAIN = Text(collation="C")
 
 
 class ListingRequirement(Base):
-    """What a listing asks of its buyer: a product line, an edition rank, features."""
+    """What a listing asks of its buyer: a product line, an edition rank, features, a version of the host."""
 
     __tablename__ = "listing_requirement"
     id: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
     product_line: Mapped[str | None]
     required_rank: Mapped[int] = mapped_column(Integer)
     required_features: Mapped[list[str]]
+    host_version: Mapped[str | None]
     __table_args__ = (
-        UniqueConstraint("product_line", "required_rank", "required_features", name="listing_requirement_key", postgresql_nulls_not_distinct=True),
+        UniqueConstraint(
+            "product_line", "required_rank", "required_features", "host_version", name="listing_requirement_key", postgresql_nulls_not_distinct=True
+        ),
     )
 
 

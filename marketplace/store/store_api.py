@@ -22,6 +22,7 @@ from marketplace.store import listings, search
 from marketplace.store.listings import Shown
 from marketplace.store.store_schemas import ArtifactQuery, LicenseOut, ListingDetailOut, ListingOut, ListingQuery, OrderListOut, SigningKeyOut
 from membership import entitlements
+from membership.entitlements import Standing
 
 blp = Blueprint("store_api", __name__, url_prefix="/api/v1", description="The store: listings, orders, licences, artifacts")
 _SAME = (
@@ -42,9 +43,9 @@ def _listing(shown: Shown) -> dict[str, Any]:
     }
 
 
-def _ranks() -> dict[str, int] | None:
+def _standing() -> Standing | None:
     member_id = actor().member_id
-    return entitlements.ranks_of(member_id) if member_id else None
+    return entitlements.standing_of(member_id) if member_id else None
 
 
 @blp.get("/listings")
@@ -57,7 +58,7 @@ def list_listings(query: dict[str, Any]) -> dict[str, Any]:
     wanted = {name: query[name] for name in ("kind", "category", "price", "edition", "usable", "stars")}
     filters = search.Filters(**wanted, since=query["updated_since"])
     with transaction(actor()):
-        found = search.find(query["q"], filters, query["sort"], after=query["after"], limit=query["limit"], ranks=_ranks())
+        found = search.find(query["q"], filters, query["sort"], after=query["after"], limit=query["limit"], standing=_standing())
         return {"items": [_listing(shown) for shown in found.hits], "next": found.next}
 
 
@@ -68,7 +69,7 @@ def list_listings(query: dict[str, Any]) -> dict[str, Any]:
 def show_listing(slug: str) -> dict[str, Any]:
     """One listing with its text, permissions and versions. A deprecated one is still found here, though not by search."""
     with transaction(actor()):
-        shown = listings.find_on_show(slug, _ranks())
+        shown = listings.find_on_show(slug, _standing())
         versions = listings.public_versions(shown.listing.id)
         current = next((one for one in versions if one.number == shown.listing.current_version), None)
         return _listing(shown) | {
@@ -133,11 +134,11 @@ def _row(schema: type, row: Order | License, slugs: dict[uuid.UUID, tuple[str, s
 @blp.get("/licenses/<uuid:license_id>/artifact")
 @blp.arguments(ArtifactQuery, location="query")
 @blp.response(200, {"type": "string", "format": "binary"}, content_type="application/zip", description="The bundle; `Repr-Digest` and `ETag` hold its SHA-256")
-@fails(blp, 401, 403, 404, 422)
+@fails(blp, 401, 403, 404, 409, 422)
 @requires(*MEMBERS)
 def download(query: dict[str, Any], license_id: uuid.UUID) -> Response:
-    """Download what a licence opens: the newest version, or the one asked for."""
+    """Download what a licence opens: an edited copy as it is, else the newest version that works with the member's host, or the one asked for."""
     acting = actor()
     with transaction(acting):
-        handout = downloads.hand_out(acting.member, license_id, at=now(), user_id=acting.user_id, version=query["version"])
+        handout = downloads.hand_out(acting.member, license_id, at=now(), user_id=acting.user_id, version=query["version"], original=query["original"])
     return Response(handout.content, mimetype="application/zip", headers=handout.headers)

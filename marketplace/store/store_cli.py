@@ -29,7 +29,7 @@ def publish_showcase() -> None:
             raise click.ClickException("there is no legal entity yet: load the demo world, or make one")
         known = {code: publishers.ensure(code, *words, entity_id=entity.id, currency=entity.currency, at=at) for code, words in publishers.SHOWCASE.items()}
         offered = bundles.load_showcase()
-        for listing in offered:
+        for listing in [*offered, *bundles.load_updates()]:
             publishing.publish(listing, known[listing.publisher], at)
     click.echo(f"{len(offered)} listings on sale")
 
@@ -53,7 +53,7 @@ def check_showcase(keys: Path, rotate: bool) -> None:
     key = signing.new_key(keys) if rotate else signing.key_in(keys)
     shipped.publish_key(key)
     failed = 0
-    for listing in bundles.load_showcase():
+    for listing in [*bundles.load_showcase(), *bundles.load_updates()]:
         records = shipped.make(listing.folder, key, Limits())
         wrong = [one for one in records if one.state != "passed"]
         failed += bool(wrong)

@@ -18,19 +18,21 @@ from core.access import MEMBERS, STAFF, requires
 from core.actor import Actor, actor
 from core.clock import now
 from core.db import transaction
-from core.errors import AppError
+from core.errors import AppError, is_api_request, problem
 from core.formats import local
 from core.ids import new_id
 from core.navigation import url_if
 from marketplace.checks import records, words
-from marketplace.license import licenses, trials
+from marketplace.license import choosing, licenses, trials
 from marketplace.models import Listing, ListingVersion, Order
 from marketplace.order import coupons, listing_bundles, orders, previews, pricing
 from marketplace.service import service_lists
-from marketplace.store import contents, listings, markdown, reviews, search
-from marketplace.store.listings import CATEGORIES, KINDS, Shown
+from marketplace.store import compatibility, contents, listings, markdown, reviews, search
+from marketplace.store.compatibility import Incompatible
+from marketplace.store.listings import CATEGORIES, KINDS
 from marketplace.store.store_schemas import BuyForm, QuantityForm, SearchForm, filters_of
-from membership import catalogue, entitlements
+from membership import catalogue, entitlements, hosts
+from membership.entitlements import Standing
 
 store = Blueprint("store", __name__)
 MOST_RECOMMENDED = 3
@@ -88,6 +90,28 @@ def refusal(verdict: entitlements.Verdict | None) -> str:
     return entitlements.sentence(verdict) if verdict else ""
 
 
+@store.app_template_filter("what_helps")
+def what_helps(verdict: entitlements.Verdict | None) -> str | None:
+    """Where what is missing can be had."""
+    return compatibility.help_url(verdict)
+
+
+@store.app_template_filter("host_words")
+def host_words(specifier: str) -> str:
+    """Versions of the host in words."""
+    return hosts.in_words(specifier)
+
+
+@store.app_errorhandler(Incompatible)
+def incompatible(error: Incompatible) -> ResponseReturnValue:
+    """Why not, and what helps; machines get the same as problem details."""
+    if is_api_request():
+        return problem(error.status, error.code, error.detail, **error.extra)
+    return render_template(
+        "errors/incompatible.html", status=error.status, title=_("It does not fit"), detail=error.detail, verdict=error.verdict
+    ), error.status
+
+
 def sort_names() -> list[tuple[str, str]]:
     """The orders a reader may choose."""
     return [
@@ -99,8 +123,8 @@ def sort_names() -> list[tuple[str, str]]:
     ]
 
 
-def _ranks(acting: Actor) -> Mapping[str, int] | None:
-    return entitlements.ranks_of(acting.member_id) if acting.member_id else None
+def _standing(acting: Actor) -> Standing | None:
+    return entitlements.standing_of(acting.member_id) if acting.member_id else None
 
 
 @store.get("/store")
@@ -111,10 +135,11 @@ def home() -> ResponseReturnValue:
     acting, at = actor(), now()
     filters = filters_of(asked, at - timedelta(days=current_app.extensions["settings"].stale_listing_days))
     with transaction(acting):
-        found = search.find(asked["q"], filters, asked["sort"], after=asked["after"], limit=PAGE_SIZE, ranks=_ranks(acting))
+        standing = _standing(acting)
+        found = search.find(asked["q"], filters, asked["sort"], after=asked["after"], limit=PAGE_SIZE, standing=standing)
         owned = licenses.owned_listings(acting.member_id) if acting.member_id else {}
         is_front = not (asked["q"] or filters.is_set or asked["after"])
-        updates = [one for one in licenses.list_owned(acting.member_id) if one.update] if acting.member_id and is_front else []
+        updates = [one for one in licenses.list_owned(acting.member) if choosing.update_of(one, standing)] if standing and is_front else []
         recommended = recommended_for(acting.member_id, at)[:MOST_RECOMMENDED] if recommended_for and acting.member_id and is_front else []
         return render_template(
             "storefront/home.html", found=found, asked=asked, filters=filters, owned=owned, updates=updates, recommended=recommended,
@@ -146,7 +171,7 @@ def show_listing(slug: str) -> ResponseReturnValue:
     """Everything that decides a purchase, and the way to it."""
     acting = actor()
     with transaction(acting):
-        shown = listings.find_on_show(slug, _ranks(acting))
+        shown = listings.find_on_show(slug, _standing(acting))
         versions = listings.public_versions(shown.listing.id)
         current = next((one for one in versions if one.number == shown.listing.current_version), None)
         license = licenses.of_listing(acting.member_id, shown.listing.id) if acting.member_id else None
@@ -160,15 +185,8 @@ def show_listing(slug: str) -> ResponseReturnValue:
             checks=records.of(current) if current else [], check_words=words.CHECKS,
             replacement=listings.replacement_of(shown.listing), parts=listing_bundles.contents(shown.listing.id) if shown.listing.kind == "bundle" else [],
             granted=_granted(shown.listing, current),
-            mine=reviews.mine(acting.member_id, shown.listing.id) if license and acting.member_id else None, upgrade_url=_upgrade_url(shown),
+            mine=reviews.mine(acting.member_id, shown.listing.id) if license and acting.member_id else None, help_url=compatibility.help_url(shown.verdict),
         )  # fmt: skip
-
-
-def _upgrade_url(shown: Shown) -> str | None:
-    """Where the edition that is missing can be had."""
-    if shown.is_usable or shown.verdict is None or shown.verdict.needed_rank is None:
-        return None
-    return url_if("subscriptions.show_subscriptions", line=shown.verdict.needed_line, rank=shown.verdict.needed_rank)
 
 
 def _top_up_url(missing_minor: int, slug: str, quantity: int, coupon: str) -> str | None:
@@ -198,7 +216,7 @@ def buy(slug: str) -> ResponseReturnValue:
             placed = orders.place(acting.member, slug, wanted, at=at, placed_by=acting.user_id)
     except orders.AlreadyOwned:
         return _to_owned(slug)
-    except (pricing.NotForSale, pricing.EditionTooLow):
+    except (pricing.NotForSale, Incompatible):
         raise
     except AppError as error:
         return _confirmation(
@@ -224,7 +242,7 @@ def _confirmation(
     with transaction(acting):
         terms = pricing.offered(slug)
         quantity = quantity if terms.is_counted else 1
-        shown = listings.find_on_show(slug, _ranks(acting))
+        shown = listings.find_on_show(slug, _standing(acting))
         if not shown.is_usable:
             flash(entitlements.sentence(shown.verdict) if shown.verdict else "", "warning")
             return redirect(url_for("store.show_listing", slug=slug))

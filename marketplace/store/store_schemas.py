@@ -262,3 +262,4 @@ class ArtifactQuery(Schema):
     """Which version to download; the newest without it."""
 
     version = fields.String(load_default=None)
+    original = fields.Boolean(load_default=False, metadata={"description": "The publisher's bundle, whatever was edited; this installs nothing."})

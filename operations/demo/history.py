@@ -46,6 +46,9 @@ class Plan:
     subscription_id: uuid.UUID | None = None
 
 
+OWNED = ("usage-pack", "visit-report", "clean-phone-numbers", "daily-report-digest", "renewal-reminder-mail")  # by the demo's customer logins
+
+
 def plans(rng: random.Random, cast: list[Cast], habits: dict[str, Habit], listings: list[str], since: datetime, until: datetime) -> dict[str, Plan]:
     """Decide the year of each member: richer members take higher editions, fading ones stop paying, toil leads to purchases."""
     made = {}
@@ -75,8 +78,7 @@ def plans(rng: random.Random, cast: list[Cast], habits: dict[str, Habit], listin
     first = made[cast[0].number]  # whose people the demo's customer logins are: on their way, with money, and not everything bought yet
     first.subscribes_at = since + timedelta(days=45, hours=3)
     first.line, first.rank, first.period = "crm", 2, "year"
-    bought = ("usage-pack", "visit-report", "clean-phone-numbers", "daily-report-digest")
-    first.purchases = [(first.subscribes_at + timedelta(days=40 * n), slug) for n, slug in enumerate(bought, 1)]
+    first.purchases = [(first.subscribes_at + timedelta(days=40 * n), slug) for n, slug in enumerate(OWNED, 1)]
     first.changes = [(first.subscribes_at + timedelta(days=230), "app seats")]
     return made
 

@@ -8,7 +8,7 @@ from billing.top_up.top_up_models import TopUpOffer, TopUpTier
 from core.ids import derived
 from membership.models import Edition, EditionPrice, ProductLine
 
-LINES = {"crm": ("客户云", "Customer Cloud"), "ops": ("运营云", "Operations Cloud")}
+LINES = {"crm": ("客户云", "Customer Cloud", "1.6"), "ops": ("运营云", "Operations Cloud", "1.4")}  # names and the current release
 EDITIONS = [  # rank, code, names, monthly base and seat price in 分
     (1, "starter", "入门版", "Starter", 199_00, 39_00), (2, "standard", "标准版", "Standard", 499_00, 69_00),
     (3, "professional", "专业版", "Professional", 1_299_00, 99_00), (4, "flagship", "旗舰版", "Flagship", 2_999_00, 149_00),
@@ -34,8 +34,8 @@ PERPETUAL = {"once": 350, "maintenance": 70}  # a licence for good and a year of
 
 def sell(session: Session, since: datetime, currency: str) -> None:
     """Put product lines, editions, prices and top-up offers in force from `since` on."""
-    for line, (zh, en) in LINES.items():
-        session.add(ProductLine(code=line, name_zh=zh, name_en=en))
+    for line, (zh, en, release) in LINES.items():
+        session.add(ProductLine(code=line, name_zh=zh, name_en=en, release=release))
         session.flush()
         for rank, code, name_zh, name_en, base, seat in EDITIONS:
             session.add(Edition(product_line=line, rank=rank, code=code, name_zh=name_zh, name_en=name_en, features=FEATURES[line][rank], limits=LIMITS[rank]))

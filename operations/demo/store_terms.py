@@ -9,11 +9,11 @@ from core.ids import derived
 from marketplace.license import downloads, installs
 from marketplace.models import License, Listing, Publisher
 from marketplace.order import coupons, listing_bundles
-from marketplace.order.pricing import EditionTooLow
 from marketplace.publisher import publishers
 from marketplace.release.lifecycle import Quarantined
 from marketplace.seat import seats
 from marketplace.store import search_terms
+from marketplace.store.compatibility import Incompatible
 from membership.models import User
 
 COUPON = "WELCOME15"
@@ -69,7 +69,7 @@ def install(until: datetime) -> None:
                 continue
             try:
                 downloads.hand_out(member_id, license_id, at=at + timedelta(hours=1))
-            except (Quarantined, EditionTooLow):
+            except (Quarantined, Incompatible):
                 continue  # it happens in life too
             if n % 9 == 0 and at + timedelta(days=20) <= until:
                 installs.uninstall(member_id, license_id, at=at + timedelta(days=20), user_id=None)

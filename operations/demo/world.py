@@ -12,7 +12,7 @@ from core import clock, migrations
 from core.db import SYSTEM, transaction
 from marketplace.release import bundles, publishing
 from operations import jobs, rollups
-from operations.demo import cast, events, history, offerings, papers, services, social, store_terms
+from operations.demo import cast, events, history, offerings, own_copies, papers, services, social, store_terms
 
 SEED = 20_260_601
 
@@ -72,6 +72,7 @@ def load(members: int, wanted_events: int, progress: Progress, seed: int = SEED)
     progress.end()
     store_terms.give_seats(until)
     store_terms.install(until)
+    own_copies.play(until)
     social.talk(rng, people, until)
     services.play(people, since, until)
     _analyze()

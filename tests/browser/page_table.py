@@ -67,6 +67,16 @@ PAGES = [
     Page("apps.show_app", "owner", "/apps/{seat_license}"),
     Page("apps.show_app", "viewer", "/apps/{seat_license}"),
     Page("seats.more", "owner", "/apps/{seat_license}/seats/more?seats=2"),
+    Page("copies.show_copy", "owner", "/apps/{edited_license}/copy"),
+    Page("copies.show_copy", "viewer", "/apps/{robot_license}/copy"),
+    Page("copies.show_file", "owner", "/apps/{edited_license}/copy/file?path=mail.txt.j2"),
+    Page("copies.show_file", "owner", "/apps/{robot_license}/copy/file?path=task.robot"),
+    Page("copies.show_update", "owner", "/apps/{edited_license}/update"),
+    Page("apps.show_app", "owner", "/apps/{edited_license}"),
+    Page("hosts.list_hosts", "owner", "/host-versions"),
+    Page("hosts.show_member", "operator", "/members/{member}/host-versions"),
+    Page("hosts.list_releases", "operator", "/operator/releases"),
+    Page("store.show_listing", "owner", "/store/{unfit_listing}"),
     Page("runs.new_run", "owner", "/apps/{robot_license}/runs"),
     Page("runs.show_run", "owner", "/apps/runs/{run}"),
     Page("wallet.show_wallet", "owner", "/wallet"),
@@ -191,6 +201,9 @@ NO_PAGE = {
     "health.show_health": "one word for machines",
     "health.show_readiness": "JSON for machines",
     "apps.download": "a file",
+    "copies.download_file": "a file",
+    "copies.download_step": "a file",
+    "copies.download_side": "a file",
     "review.download": "a file",
     "publishing.export_figures": "a file",
     "publisher.show_progress": "JSON that a version's page asks for",
@@ -234,6 +247,7 @@ EMPTY_PATHS = [
     "/services",
     "/claims",
     "/partners",
+    "/host-versions",
 ]
 STAFF_PATHS = {
     "finance": [
@@ -260,7 +274,7 @@ STAFF_PATHS = {
     "csm": ["/csm/", "/csm/members", "/csm/offers", "/csm/revenue"],
     "reviewer": ["/review", "/review/reports", "/review/listings"],
     "publisher": ["/publisher", "/publisher/services", "/publisher/claims", "/publisher/earnings"],
-    "operator": ["/operator/members", "/operator/api-keys", "/operator/audit", "/operator/status", "/operator/clock"],
+    "operator": ["/operator/members", "/operator/api-keys", "/operator/audit", "/operator/status", "/operator/clock", "/operator/releases"],
 }
 HARBOR = "(select id from publisher where code = 'harbor-automation')"
 MEMBER = "(select id from member where number = 'M00001')"
@@ -354,6 +368,8 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
         "author": "select author_id from review_report where decision is null order by at limit 1",
         "proposal": "select id from approval where state = 'proposed' limit 1",
         "run": "select md5('run of the pages')::uuid",
+        "edited_license": f"select license_id from copy_step where member_id = {MEMBER} order by n limit 1",
+        "unfit_listing": "select slug from listing where host_version like '>=2%' order by slug limit 1",
         "robot_license": "select license_id from run where id = md5('run of the pages')::uuid",
         "own_version": "select v.number from listing_version v join listing l on l.id = v.listing_id join publisher p on p.id = l.publisher_id"
         " where p.code = 'harbor-automation' and l.kind <> 'service_offering' and l.current_version is not null order by l.slug limit 1",

@@ -10,7 +10,7 @@ from sqlalchemy import event
 from core.db import SYSTEM, db, transaction
 from core.ids import new_id
 from membership import catalogue, entitlements
-from membership.entitlements import Verdict
+from membership.entitlements import Standing, Verdict
 from membership.models import Edition, EditionPrice, Member, ProductLine, Subscription
 from tests.factories import AT, make_member
 
@@ -81,7 +81,7 @@ def test_running_subscriptions_count_and_ended_ones_do_not() -> None:
 )
 def test_verdicts(ranks: dict[str, int], asked: tuple, expected: Verdict) -> None:
     with transaction(SYSTEM):
-        assert entitlements.verdict(ranks, *asked) == expected
+        assert entitlements.verdict(Standing(ranks), *asked) == expected
 
 
 @pytest.mark.usefixtures("world")
@@ -92,23 +92,23 @@ def test_many_verdicts_cost_one_query_and_see_a_new_edition_in_the_next_transact
         event.listen(db.engine, "before_cursor_execute", listen)
         try:
             for _ in range(50):
-                entitlements.verdict({"crm": 1}, "crm", 1, ["report"])
+                entitlements.verdict(Standing({"crm": 1}), "crm", 1, ["report"])
         finally:
             event.remove(db.engine, "before_cursor_execute", listen)
     assert len(statements) == 1
     with transaction(SYSTEM) as session:
         session.get_one(Edition, ("crm", 1)).features = ["lead", "report"]
     with transaction(SYSTEM):
-        assert entitlements.verdict({"crm": 1}, "crm", 1, ["report"]).allowed
+        assert entitlements.verdict(Standing({"crm": 1}), "crm", 1, ["report"]).allowed
 
 
 @pytest.mark.usefixtures("world")
 def test_refusals_in_words(app: Flask) -> None:
     for lang, expected in (("en", "Needs the Edition 3 edition of CRM or higher."), ("zh", "需要“客户云”版3或更高版本。")):
         with app.test_request_context(), force_locale(lang), transaction(SYSTEM):
-            assert entitlements.sentence(entitlements.verdict({"crm": 1}, "crm", 3)) == expected
+            assert entitlements.sentence(entitlements.verdict(Standing({"crm": 1}), "crm", 3)) == expected
             assert entitlements.sentence(Verdict(True)) == ""
-            assert entitlements.sentence(entitlements.verdict({"crm": 1}, "crm", 3, ["teleport"]))
+            assert entitlements.sentence(entitlements.verdict(Standing({"crm": 1}), "crm", 3, ["teleport"]))
 
 
 @pytest.mark.usefixtures("world")

@@ -7,7 +7,7 @@ from core.actor import Actor
 from core.db import SYSTEM, transaction
 from marketplace.license import downloads, installs
 from marketplace.models import License, ListingVersion, Publisher
-from marketplace.order.pricing import EditionTooLow
+from marketplace.store.compatibility import EditionTooLow
 from tests.factories import AT, make_member
 from tests.marketplace.license.test_downloads import member  # noqa: F401 (a fixture)
 from tests.marketplace.store_world import FREE, ONE_TIME, acting_for, buy, open_store, set_listing

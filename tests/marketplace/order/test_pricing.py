@@ -12,7 +12,8 @@ from core.actor import Actor
 from core.db import transaction
 from core.money import tax_included
 from marketplace.order import pricing
-from marketplace.order.pricing import EditionTooLow, NotForSale, Offered, PriceChanged
+from marketplace.order.pricing import NotForSale, Offered, PriceChanged
+from marketplace.store.compatibility import EditionTooLow
 from tests.factories import AT, make_member
 from tests.marketplace.store_world import CRM_ONLY, PACK, acting_for, open_store, set_listing, subscribe
 

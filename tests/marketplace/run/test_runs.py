@@ -41,7 +41,7 @@ def member(app):
 def ask(app, member, license_id, content=CUSTOMERS, run_id=None, at=AT, **parameters):
     settings = app.extensions["settings"]
     with transaction(acting_for(member)):
-        manifest = runs.runnable(licenses.owned(member.id, license_id)).manifest
+        manifest = runs.runnable(licenses.owned(member.id, license_id)).version.manifest
         wanted = runs.Wanted(run_id or new_id(), runs.parameters_of(manifest, parameters), "customers.csv", content)
         made = runs.request(member.id, license_id, wanted, settings, at=at, by=None, by_name="Bo")
     db.session.expunge(made)

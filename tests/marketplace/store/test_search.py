@@ -10,6 +10,7 @@ from core.paging import BadCursor
 from marketplace.models import Listing
 from marketplace.store import search
 from marketplace.store.search import Filters
+from membership.entitlements import Standing
 from tests.factories import AT
 from tests.marketplace.store_world import CRM_ONLY, FREE, open_store, set_listing
 
@@ -114,12 +115,12 @@ def test_filters_narrow_and_facets_count_what_each_choice_would_give(store):
 
 
 def test_the_edition_decides_what_is_usable(store):
-    nobody, low, high = {}, {"crm": 1}, {"crm": 4, "ops": 4}
-    hits = {hit.listing.slug: hit for hit in find(ranks=nobody, limit=200).hits}
+    nobody, low, high = Standing(), Standing({"crm": 1}), Standing({"crm": 4, "ops": 4})
+    hits = {hit.listing.slug: hit for hit in find(standing=nobody, limit=200).hits}
     assert hits[FREE].is_usable
     assert not hits[CRM_ONLY].is_usable
     assert hits[CRM_ONLY].verdict.needed_line == "crm"
-    usable = [len(slugs(filters=Filters(usable=True), ranks=ranks)) for ranks in (nobody, low, high)]
+    usable = [len(slugs(filters=Filters(usable=True), standing=ranks)) for ranks in (nobody, low, high)]
     assert 0 < usable[0] < usable[1] < usable[2] == ALL
 
 
@@ -134,7 +135,7 @@ def test_rating_sorts_and_filters(store):
 
 def test_stale_and_unusable_are_counted_as_hidden(store):
     set_listing(FREE, updated_at=AT - timedelta(days=1000))
-    found = find(filters=Filters(usable=True, since=AT - timedelta(days=730)), ranks={}, limit=200)
+    found = find(filters=Filters(usable=True, since=AT - timedelta(days=730)), standing=Standing(), limit=200)
     shown = {hit.listing.slug for hit in found.hits}
     assert FREE not in shown
     assert CRM_ONLY not in shown
@@ -145,13 +146,13 @@ def test_stale_and_unusable_are_counted_as_hidden(store):
 @pytest.mark.parametrize("filters", [Filters(), Filters(price="paid"), Filters(kind="robot_task", stars=4), Filters(edition=0), Filters(usable=True)])
 def test_each_choice_of_a_facet_gives_what_it_says(store, filters):
     set_listing(FREE, rating_sum=50, rating_count=10)
-    ranks = {"crm": 1}
-    facets = find(filters=filters, ranks=ranks).facets
+    ranks = Standing({"crm": 1})
+    facets = find(filters=filters, standing=ranks).facets
     for facet, read in (("kind", str), ("category", str), ("price", str), ("edition", int)):
         for choice, count in facets.get(facet, {}).items():
-            assert find(filters=replace(filters, **{facet: read(choice)}), ranks=ranks).total == count, (facet, choice)
+            assert find(filters=replace(filters, **{facet: read(choice)}), standing=ranks).total == count, (facet, choice)
     at_least_four = sum(count for stars, count in facets.get("stars", {}).items() if int(stars) >= 4)
-    assert find(filters=replace(filters, stars=4), ranks=ranks).total == at_least_four
+    assert find(filters=replace(filters, stars=4), standing=ranks).total == at_least_four
 
 
 def test_price_sorts_both_ways(store):

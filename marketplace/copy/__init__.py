@@ -1,0 +1,1 @@
+"""Members' own copies of what they installed: edited on our pages, checked as the store checks, kept through updates."""
