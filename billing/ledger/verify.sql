@@ -82,10 +82,10 @@ cross join lateral (values
 with derived as (
   select e.book_id, t.currency, e.grant_id, case when 20 in (e.source, e.target) then 'paid' else 'bonus' end as kind, sum(e.paid + e.bonus) as remaining
   from ({effects}) e join ledger_transaction t on t.book_id = e.book_id and t.id = e.transaction_id group by 1, 2, 3, 4),
-first as (
-  select distinct on (e.book_id, e.grant_id) e.book_id, e.grant_id, e.paid + e.bonus as granted
+first as (  -- all that its first transaction put in: a refund gives back from several accounts to one grant
+  select distinct on (e.book_id, e.grant_id) e.book_id, e.grant_id, sum(e.paid + e.bonus) as granted
   from ({effects}) e join ledger_transaction t on t.book_id = e.book_id and t.id = e.transaction_id
-  where e.target in (20, 21) order by e.book_id, e.grant_id, t.seq)
+  where e.target in (20, 21) group by e.book_id, e.grant_id, t.seq order by e.book_id, e.grant_id, t.seq)
 select format('book %s, %s %s grant %s', coalesce(g.member_id, d.book_id), coalesce(g.currency, d.currency), coalesce(g.kind, d.kind),
     coalesce(g.id, d.grant_id)) as subject, v.what, v.recorded, v.derived
 from wallet_grant g full join derived d on d.book_id = g.member_id and d.grant_id = g.id and d.kind = g.kind and d.currency = g.currency

@@ -197,6 +197,19 @@ def test_a_grant_that_still_holds_money_keeps_its_date(member: Member, at: datet
     assert wallet(member, at + DAY) == (1_000_00, 0)
 
 
+def test_what_was_bought_on_credit_and_paid_since_comes_back_as_one_grant_of_all_its_parts(member: Member, at: datetime) -> None:
+    """No grant had paid it, so one is made: of our part and of the tax together, and the proof of the books counts both."""
+    with transaction(SYSTEM) as session:
+        session.execute(text("select set_credit_limit(:m, 'CNY', 50000)"), {"m": member.id})
+    purchase = spend(member, at, wallets.Target(A.STORE_REVENUE, 300_00, 0), wallets.Target(A.TAX_PAYABLE, 18_00))
+    top_up(member, at + DAY, 318_00)
+    assert accounts(member.id) == {A.STRIPE_CLEARING: -318_00, A.STORE_REVENUE: 300_00, A.TAX_PAYABLE: 18_00}
+    result = give_back(member, purchase, at + 2 * DAY, 318_00)
+    with transaction(SYSTEM):
+        assert [(grant.id, grant.remaining_minor) for grant in wallets.open_grants(member.id, "CNY", at=at + 2 * DAY)] == [(result.refund_id, 318_00)]
+    assert accounts(member.id) == {A.STRIPE_CLEARING: -318_00, A.WALLET_PAID: 318_00}
+
+
 def test_a_refund_is_welcome_in_a_frozen_wallet(member: Member, at: datetime, owner: object) -> None:
     top_up(member, at, 100_00)
     purchase = buy_own(member, at, 60_00)
