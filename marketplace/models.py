@@ -69,7 +69,8 @@ class Listing(Base):
     minutes_saved: Mapped[int]  # per run, the publisher's statement
     automates: Mapped[dict[str, Any]]  # {"steps": [[feature, action], …]}: the toil it replaces
     current_version: Mapped[str | None]  # None: nothing of it can be bought now
-    milestones: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)  # of a service: [{name_zh, name_en, amount_minor, days}, …], the price is their sum
+    # Of a service: [{name_zh, name_en, amount_minor, days}, …], the price is their sum.
+    milestones: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
     is_quarantined: Mapped[bool] = mapped_column(default=False)
     state_reason: Mapped[str | None]  # why it was deprecated or archived
     replacement_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("listing.id"))  # what a deprecated listing points to
