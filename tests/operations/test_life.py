@@ -23,7 +23,7 @@ BOOKS = {
           (select string_agg(p.source || '>' || p.target || ':' || p.amount_minor, ' ' order by p.n) from posting p
             where p.book_id = t.book_id and p.transaction_id = t.id) as moves
         from ledger_transaction t left join member m on m.id = t.book_id left join publisher on publisher.id = t.book_id
-        order by m.number, publisher.slug, t.currency, t.seq, t.kind""",
+        order by m.number, publisher.code, t.currency, t.seq, t.kind""",
     "subscriptions": """
         select m.number, s.product_line, s.state, s.term, s.rank, s.seats, s.term_start, s.term_end, s.term_price_minor, s.failed_attempts, s.next_attempt_at
         from subscription s join member m on m.id = s.member_id order by m.number, s.started_at, s.product_line""",
