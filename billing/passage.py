@@ -33,9 +33,12 @@ AUTO_TOP_UPS = Step(
     " and not exists (select from top_up t where t.member_id = a.member_id and t.state = 'pending' and t.method = 'card')",
     wallet_jobs.top_up_and_wait,
 )
+# A document's date is the day on which it is written: at its last second, once a day is often enough for a moving clock.
 DOCUMENTS = Step(
     "documents",
-    "select least((select min(w.last_effective_at) from wallet w left join document_position p on p.member_id = w.member_id and p.currency = w.currency"
-    " where w.last_seq > coalesce(p.last_seq, 0)), (select min(due_at) from document_waiting))",
+    "select least((select min(greatest(w.last_effective_at, ((w.last_effective_at at time zone e.timezone)::date + 1)::timestamp at time zone e.timezone"
+    " - interval '1 second')) from wallet w join book b on b.id = w.member_id join legal_entity e on e.id = b.entity_id"
+    " left join document_position p on p.member_id = w.member_id and p.currency = w.currency where w.last_seq > coalesce(p.last_seq, 0)),"
+    " (select min(due_at) from document_waiting))",
     document_jobs.issue_all,
 )

@@ -21,7 +21,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One kind of thing that time brings about. `due` tells the earliest instant at which there is something to do, or none: a scalar query or a function."""
+    """One kind of thing that time brings about. `due` tells the earliest instant at which there is something to do, or none.
+
+    It is a scalar query, or a function that is called within a transaction.
+    """
 
     name: str
     due: str | Callable[[], datetime | None]
@@ -45,42 +48,39 @@ def live_through(taking_part: list[Step], since: datetime, until: datetime, fail
     What is overdue at `since` is done first of all, at `since`. Something that stays due (its rows are held by another process, or are parked)
     is left to the next instant and to the scheduled jobs. So is a step that fails: it is counted in `failed`, and time goes on without it, as in life.
     """
-    at = since
+    at, dues = since, None
     while True:
         yield at
-        _do_all(taking_part, at, failed)
+        dues = _do_all(taking_part, _dues(taking_part) if dues is None else dues, at, failed)
         if at >= until:
             return
-        coming = [due for due in _dues(taking_part) if due is not None and due > at]
-        at = min([*coming, until])
+        at = min([*(due for due in dues if due is not None and due > at), until])
 
 
-def _do_all(taking_part: list[Step], at: datetime, failed: Counter[str]) -> None:
-    before: list[datetime | None] = []
+def _do_all(taking_part: list[Step], dues: list[datetime | None], at: datetime, failed: Counter[str]) -> list[datetime | None]:
+    """Do what is due at an instant. Takes and returns when each step has something to do: it is asked for anew only where something was done."""
     for _round in range(ROUNDS):
-        dues = _dues(taking_part)
         ready = [step for step, due in zip(taking_part, dues, strict=True) if due is not None and due <= at]
         if not ready:
-            return
-        if dues == before:
-            log.warning("left for later", at=at.isoformat(), steps=[step.name for step in ready])
-            return
+            return dues
         for step in ready:
             try:
                 step.run(at)
             except Exception:  # (whoever moves the clock says so when it has arrived)
                 failed[step.name] += 1
                 log.exception("a step failed", step=step.name, at=at.isoformat())
-        before = dues
+        before, dues = dues, _dues(taking_part)
+        if dues == before:
+            log.warning("left for later", at=at.isoformat(), steps=[step.name for step in ready])
+            return dues
     log.info("still due", at=at.isoformat(), steps=[step.name for step in ready])
+    return dues
 
 
 def _dues(taking_part: list[Step]) -> list[datetime | None]:
-    """When each step has something to do next; one query asks all that are asked in SQL."""
-    asked = [step.due for step in taking_part if isinstance(step.due, str)]
-    answers: list[datetime | None] = []
-    if asked:
-        with transaction(SYSTEM) as session:
-            answers = list(session.execute(text("select " + ", ".join(f"({query})" for query in asked))).one())
-    told = iter(answers)
-    return [next(told) if isinstance(step.due, str) else step.due() for step in taking_part]
+    """When each step has something to do next; one query asks all that are asked in SQL, each question once."""
+    asked = list(dict.fromkeys(step.due for step in taking_part if isinstance(step.due, str)))
+    with transaction(SYSTEM) as session:
+        answers = session.execute(text("select " + ", ".join(f"({query})" for query in asked))).one() if asked else ()
+        told = dict(zip(asked, answers, strict=True))
+        return [told[step.due] if isinstance(step.due, str) else step.due() for step in taking_part]

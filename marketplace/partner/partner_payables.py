@@ -65,8 +65,7 @@ def release_due_now() -> int:
 
 def _next_due() -> datetime | None:
     """The first midnight at which a window is over: once a day is often enough for a moving clock."""
-    with transaction(SYSTEM) as session:
-        oldest: datetime | None = session.scalar(_OLDEST)
+    oldest: datetime | None = db.session.scalar(_OLDEST)
     return (oldest + window() + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0) if oldest else None
 
 

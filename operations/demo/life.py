@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -127,21 +127,28 @@ def _missing(one: Row[Any], at: datetime) -> int:
     """What the member puts in today, in round sums: for what it owes, for a renewal it sees coming, or to have something to spend; mostly nothing."""
     if _is_asleep(one.number, at):
         return 0
+    is_without = one.subscription_id is None or one.state == "ended"
+    if not (one.owed or is_without or (one.term_end - at < LOOKS_AHEAD and not one.cancel_at_term_end)):
+        return 0
     chance = _chance(one.number, f"money {at:%Y-%m-%d}")
     if one.owed:
         need = one.owed if chance.random() < PAYS_TODAY else 0
-    elif one.subscription_id is None or one.state == "ended":
+    elif is_without:
         need = 100_000 if chance.random() < COMES_BACK else 0
     else:
-        sees_it = one.term_end - at < LOOKS_AHEAD and not one.cancel_at_term_end
         forgets = _chance(one.number, f"{one.term_end:%Y-%m}").random() < FORGETFUL
-        need = one.term_price_minor if sees_it and not forgets else 0
+        need = 0 if forgets else one.term_price_minor
     short = need - one.available
     return -(-(short + chance.randint(0, need // 2)) // ROUND_TO) * ROUND_TO if need and short > 0 else 0
 
 
 def _is_asleep(number: str, at: datetime) -> bool:
-    return _chance(number, f"{at:%Y}-{(at.month - 1) // 3}").random() < ASLEEP
+    return _sleeps(number, at.year, (at.month - 1) // 3)
+
+
+@lru_cache(maxsize=10_000)  # asked of every member every morning
+def _sleeps(number: str, year: int, quarter: int) -> bool:
+    return _chance(number, f"{year}-{quarter}").random() < ASLEEP
 
 
 def _morning_after(at: datetime) -> datetime:
