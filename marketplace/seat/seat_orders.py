@@ -15,6 +15,7 @@ from core import audit
 from core.actor import actor
 from core.db import db
 from core.errors import Conflict, IdReused, Invalid
+from core.formats import number
 from core.ids import request_hash
 from core.money import tax_included
 from marketplace.license import license_terms, licenses
@@ -137,7 +138,7 @@ def _worked_out(license: License, more: int, at: datetime) -> More:
     if license.state == "suspended":
         raise SeatsNotChangeable(_("The renewal of this licence is not paid yet. Top up first; then it can get more seats."))
     if not 1 <= more <= MOST_SEATS - license.seats:
-        raise Invalid(_("Enter how many seats to add; a licence has %(most)s at most.", most=MOST_SEATS), field="seats")
+        raise Invalid(_("Enter how many seats to add; a licence has %(most)s at most.", most=number(MOST_SEATS)), field="seats")
     listing = db.session.get_one(Listing, license.listing_id)
     offered = pricing.offered(listing.slug)
     if license.period is None:

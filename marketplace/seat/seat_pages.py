@@ -37,7 +37,13 @@ class HolderForm(Form):
 class FewerForm(Form):
     """How many seats the licence has from the next term on."""
 
-    seats = fields.Integer(required=True, error_messages=_NUMBER)
+    fewer = fields.Integer(required=True, error_messages=_NUMBER)
+
+
+class CountForm(Form):
+    """How many seats are to be added, in the address of the confirmation."""
+
+    seats = fields.Integer(load_default=1, error_messages=_NUMBER)
 
 
 class MoreForm(Form):
@@ -82,11 +88,11 @@ def lower(license_id: uuid.UUID) -> ResponseReturnValue:
     """Fewer seats from the next term on."""
     acting = actor()
     try:
-        wanted = FewerForm().load(request.form.to_dict())["seats"]
+        wanted = FewerForm().load(request.form.to_dict())["fewer"]
         with transaction(acting):
             license = seat_orders.lower(acting.member, license_id, wanted, at=now())
     except ValidationError as error:
-        return app_pages.page(license_id, errors={"fewer": error.messages_dict["seats"]}, form=request.form.to_dict(), status=422)
+        return app_pages.page(license_id, errors=error.messages_dict, form=request.form.to_dict(), status=422)
     except AppError as error:
         return _refused(license_id, error, "fewer")
     if license.next_seats is None:
@@ -102,7 +108,7 @@ def more(license_id: uuid.UUID) -> ResponseReturnValue:
     """One confirmation with the charge and the wallet before and after; sending it buys the seats."""
     if request.method == "GET":
         try:
-            return _confirmation(license_id, FewerForm().load({"seats": 1} | request.args.to_dict())["seats"])
+            return _confirmation(license_id, CountForm().load(request.args.to_dict())["seats"])
         except ValidationError as error:
             return _confirmation(license_id, 1, errors=error.messages_dict, status=422)
     acting = actor()

@@ -281,6 +281,10 @@ def test_on_the_apps_page(app):
     assert "missing" in short
     assert browser.get(f"{page}/seats/more?seats=0").status_code == 422
     assert browser.post(f"{page}/seats/{colleague.id}/release").status_code == 303
+    once = browser.post(f"{page}/seats/fewer?lang=en", data={"fewer": "1"})
+    assert once.status_code == 409
+    assert "does not renew" in once.text
+    assert browser.post(f"{page}/seats/fewer", data={"fewer": "many"}).status_code == 422
     assert "1 of 5 taken" in browser.get(f"{page}?lang=en").text
     assert signed_in(app, colleague).post(f"{page}/seats", data={"holder": str(colleague.id)}).status_code == 403
 
