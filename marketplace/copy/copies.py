@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
+from core.actor import actor
 from core.db import db
 from core.errors import Conflict, NotFound
 from core.ids import new_id
@@ -20,6 +21,7 @@ from marketplace.copy.models import CopyContent, CopyStep
 from marketplace.license import choosing, licenses
 from marketplace.models import Artifact, License, ListingVersion
 from marketplace.release import bundles
+from marketplace.seat import seats
 from marketplace.store import contents
 
 
@@ -127,7 +129,8 @@ def editable(owned: licenses.Owned, copy: Copy) -> list[str]:
 
 
 def check_editable(owned: licenses.Owned, copy: Copy, path: str) -> None:
-    """Raises NotEditable."""
+    """What is shown of an app is what a download would hand out: whoever reads or edits it needs a seat, where there are seats. Raises NoSeat, NotEditable."""
+    seats.check(owned.license, actor())
     if path not in editable(owned, copy):
         raise NotEditable(_("This file cannot be edited here: only what does the app's work can."), field="path")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from flask_babel import gettext as _
 
+from core.actor import actor
 from core.errors import Conflict, Invalid
 from marketplace.checks.findings import Finding
 from marketplace.copy import copies, editing, merging, payload
@@ -15,6 +16,7 @@ from marketplace.copy.merging import Change, Outcome
 from marketplace.license import choosing, installs, license_terms, licenses
 from marketplace.models import ListingVersion
 from marketplace.release import lifecycle
+from marketplace.seat import seats
 
 
 class ChoiceNeeded(Conflict):
@@ -56,7 +58,11 @@ class Draft:
 
 
 def plan(owned: licenses.Owned, wanted: str | None = None) -> Update:
-    """What an update to `wanted` (by default the newest that the member may use) would ask. Raises NotFound, NothingToUpdate, Incompatible, Quarantined."""
+    """What an update to `wanted` (by default the newest that the member may use) would ask.
+
+    Raises NoSeat, NotFound, NothingToUpdate, Incompatible, Quarantined.
+    """
+    seats.check(owned.license, actor())
     copy = copies.of(owned)
     version = choosing.choose(owned, wanted)
     if version.number == owned.license.installed_version:

@@ -12,7 +12,8 @@ from core.clock import now
 from core.db import SYSTEM, transaction
 from core.errors import Invalid, NotFound
 from core.ids import new_id
-from marketplace.license import trials
+from marketplace.copy import copies
+from marketplace.license import licenses, trials
 from marketplace.models import License, Listing
 from marketplace.order import orders
 from marketplace.seat import seat_orders, seats
@@ -192,6 +193,23 @@ def test_download_and_run_ask_for_a_seat_on_pages(app):
         assert started.status_code != 403, role
     take(member, license_id, people["viewer"].id)
     assert signed_in(app, people["viewer"]).get(f"/apps/{license_id}/artifact").status_code == 403
+
+
+def test_the_files_of_a_copy_are_shown_with_a_seat_only(app):
+    member = make_member(paid=1000_00)
+    license_id, owner = seated(member, 1, at=now()), make_user("owner", member)
+    browser, key = signed_in(app, owner), bearer("owner", member)
+    with transaction(acting_for(member)):
+        owned = licenses.owned(member.id, license_id)
+        path = copies.editable(owned, copies.of(owned))[0]
+    pages = [f"/apps/{license_id}/copy/file?path={path}", f"/apps/{license_id}/copy/download?path={path}"]
+    for page in (*pages, f"/apps/{license_id}/update"):
+        assert browser.get(page).status_code == 403, page
+    assert browser.post(f"/apps/{license_id}/copy/file", data={"path": path, "content": "x"}).status_code == 403
+    assert app.test_client().get(f"/api/v1/licenses/{license_id}/copy/file?path={path}", headers=key).json["code"] == "no_seat"
+    give(member, license_id, owner.id)
+    for page in pages:
+        assert browser.get(page).status_code == 200, page
 
 
 def test_without_seats_viewers_look_only_as_before(app):
