@@ -30,6 +30,11 @@ def is_committed(subscription: Subscription) -> bool:
     return subscription.committed_until is not None and subscription.committed_until >= subscription.term_end
 
 
+def is_instalment_next(subscription: Subscription) -> bool:
+    """Is the next term an instalment of a commitment?"""
+    return subscription.committed_until is not None and subscription.committed_until > subscription.term_end
+
+
 def free_at(subscription: Subscription) -> datetime:
     """When what is scheduled takes effect: with the next term, or, within a commitment, when that is over."""
     return subscription.committed_until if subscription.committed_until and is_committed(subscription) else subscription.term_end

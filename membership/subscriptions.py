@@ -12,7 +12,6 @@ from core.db import db
 from core.errors import Conflict, Invalid, NotFound
 from core.money import gross_of
 from membership import catalogue, contracts, taxes, terms
-from membership.changes import Change
 from membership.models import EditionPrice, LegalEntity, Member, Subscription, User
 
 TRIAL_DAYS = 14
@@ -188,6 +187,14 @@ def _assert_consistent(wish: Wish) -> None:
 
 def begin(member_id: uuid.UUID, subscription_id: uuid.UUID, seller: Seller, opening: Opening, *, unit: str = "day") -> Subscription:
     """Write a new subscription down; its terms are divided by `unit`."""
+    subscription = begun(member_id, subscription_id, seller, opening, unit=unit)
+    db.session.add(subscription)
+    db.session.flush()
+    return subscription
+
+
+def begun(member_id: uuid.UUID, subscription_id: uuid.UUID, seller: Seller, opening: Opening, *, unit: str = "day") -> Subscription:
+    """The row of a new subscription, not written down."""
     wish, at = opening.wish, opening.begins_at
     subscription = Subscription(
         member_id=member_id, id=subscription_id, product_line=wish.product_line, rank=wish.rank, period=wish.period, currency=seller.currency,
@@ -199,8 +206,6 @@ def begin(member_id: uuid.UUID, subscription_id: uuid.UUID, seller: Seller, open
     )  # fmt: skip
     if wish.commitment_years:
         contracts.commit(subscription, wish.commitment_years, seller.timezone)
-    db.session.add(subscription)
-    db.session.flush()
     return subscription
 
 
@@ -212,43 +217,5 @@ class NextTerm:
     seats: int
     period: str
     price_minor: int | None
+    tax_minor: int | None = 0  # inside the price
     is_instalment: bool = False
-
-
-def next_term(subscription: Subscription, rates: taxes.Schedule, change: Change | None = None) -> NextTerm:
-    """The term after this one, at the prices in force when it begins (of an instalment: at the locked ones), tax of the seller's `rates`. Raises NoPrice."""
-    seen = change or subscription
-    starts_at = change.restarts_until if change and change.restarts_until else subscription.term_end
-    if seen.period == "once":
-        return NextTerm(seen.rank, seen.seats, "once", 0)
-    is_instalment = _is_instalment(subscription)
-    rank, seats, period = (seen.rank, seen.seats, seen.period) if is_instalment else _scheduled(seen)
-    price = catalogue.price(subscription.product_line, rank, subscription.currency, period, _listed(subscription, starts_at))
-    return NextTerm(rank, seats, period, catalogue.term_price(price, seats, rates, starts_at), is_instalment)
-
-
-def _scheduled(seen: Subscription | Change) -> tuple[int, int, str]:
-    return seen.next_rank or seen.rank, seen.next_seats or seen.seats, seen.next_period or seen.period
-
-
-def _is_instalment(subscription: Subscription) -> bool:
-    return subscription.committed_until is not None and subscription.committed_until > subscription.term_end
-
-
-def _listed(subscription: Subscription, starts_at: datetime) -> datetime:
-    return subscription.price_locked_at if subscription.price_locked_at and _is_instalment(subscription) else starts_at
-
-
-def next_terms(running: Sequence[Subscription], rates: taxes.Schedule) -> dict[uuid.UUID, NextTerm]:
-    """`next_term` of many subscriptions of one seller with one query; the price is None where the edition is not sold by then."""
-    lines = {one.product_line for one in running}
-    known = db.session.scalars(select(EditionPrice).where(EditionPrice.product_line.in_(lines)).order_by(EditionPrice.valid_from)).all() if lines else ()
-    coming = {}
-    for one in running:
-        is_instalment = _is_instalment(one)
-        rank, seats, period = (one.rank, one.seats, one.period) if is_instalment else _scheduled(one)
-        wanted, listed = (one.product_line, rank, one.currency, period), _listed(one, one.term_end)
-        in_force = [p for p in known if (p.product_line, p.rank, p.currency, p.period) == wanted and p.valid_from <= listed]
-        price = catalogue.term_price(in_force[-1], seats, rates, one.term_end) if in_force else 0 if period == "once" else None
-        coming[one.id] = NextTerm(rank, seats, period, 0 if period == "once" else price, is_instalment)
-    return coming

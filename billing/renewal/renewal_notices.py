@@ -36,7 +36,7 @@ _PRICES = text(f"""
 with soon as materialized (
   select s from subscription s where s.state in ('trialing', 'active', 'past_due') and s.next_attempt_at <= :until and (s.member_id, s.id) > (:member, :id)
     and exists (select from edition_price p where p.product_line = s.product_line and p.currency = s.currency
-      and p.valid_from > coalesce(s.priced_at, s.term_start))
+      and p.valid_from > coalesce(s.priced_at, case when s.committed_until >= s.term_end then s.price_locked_at end, s.term_start))
   order by s.member_id, s.id limit :most
 ), due as materialized (select u.* from unannounced_increases(array(select s from soon), :at, :days) u
 ), kept as (

@@ -5,14 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import text
-
 from billing.models import SubscriptionCharge
-from billing.subscription import subscription_values
-from billing.wallet.purses import Draw, Purse
-from core.db import db
-from core.money import tax_included
-from membership import catalogue, contracts, motions, subscriptions, taxes, terms
+from billing.subscription import coming_charges, coming_terms, subscription_values
+from billing.subscription.coming_charges import Coming, Draw
+from billing.wallet import wallets
+from membership import catalogue, contracts, motions, subscriptions, terms
 from membership.models import Edition, ProductLine, Subscription
 
 SOON = timedelta(days=32)  # a monthly renewal is always soon
@@ -120,45 +117,37 @@ def of_member(member_id: uuid.UUID, grace: timedelta, *, at: datetime) -> Overvi
     rows = subscriptions.list_all(member_id)
     lines = {line.code: line for line in catalogue.product_lines()}
     editions, taken = catalogue.all_editions(), subscriptions.seats_taken(member_id)
-    coming, owed = _next_terms(member_id, rows, seller.tax_rates), subscription_values.owed(member_id)
-    values, purse = subscription_values.contract_value(list(rows)), Purse.of(member_id, seller.currency, at=at)
-    available = purse.available_minor
+    coming, owed = coming_terms.of(rows, at=at), subscription_values.owed(member_id)
+    values = subscription_values.contract_value(list(rows))
     shown = []
     for one in rows:
         follows = coming[one.id]
         charge = owed.get(one.id)
-        item = Shown(
+        shown.append(Shown(
             one, lines[one.product_line], editions[one.product_line, one.rank], editions[one.product_line, follows.rank], follows,
             taken.get(one.id, 0), charge, Draw(), motions.arr_of(one), values.get(one.id, 0), charge.due_at + grace if charge else None,
             one.term_end <= at + SOON,
-        )  # fmt: skip
-        shown.append(_covered(item, purse, seller.tax_rate_at(one.term_end), at))
+        ))  # fmt: skip
+    draws = coming_charges.draws(member_id, seller.currency, _coming(shown, at))
+    shown = [replace(item, draw=draws.get(item.subscription.id, Draw())) for item in shown]
     running = [item for item in shown if item.is_running]
     used = {item.line.code for item in running}
     free = [line for code, line in lines.items() if code not in used]
+    available = wallets.balance(member_id, seller.currency, at=at).available_minor
     return Overview(seller.currency, available, running, [item for item in shown if not item.is_running], free)
 
 
-_PRICES = text(
-    "select n.id, n.price_minor from next_terms(array("
-    "select s from subscription s where s.member_id = :member and s.state in ('trialing', 'active', 'past_due') and s.period <> 'once')) n"
-)
-
-
-def _next_terms(member_id: uuid.UUID, rows: Sequence[Subscription], rates: taxes.Schedule) -> dict[uuid.UUID, subscriptions.NextTerm]:
-    """What comes next, at the price that the renewal run will charge: an increase that was not announced in time does not hold."""
-    charged = {row.id: row.price_minor for row in db.session.execute(_PRICES, {"member": member_id})}
-    return {one: replace(following, price_minor=charged.get(one, following.price_minor)) for one, following in subscriptions.next_terms(rows, rates).items()}
-
-
-def _covered(item: Shown, purse: Purse, tax_rate_bp: int, at: datetime) -> Shown:
-    """The same with what its next charge draws, after everything that comes before it has been drawn."""
-    due = item.due_minor
-    if due is None:
-        return item
-    draw = purse.draw(due, tax_included(due, tax_rate_bp), max(at, item.subscription.term_end))
-    values = {name: getattr(item, name) for name in item.__slots__}
-    return Shown(**values | {"draw": draw})
+def _coming(items: Sequence[Shown], at: datetime) -> list[Coming]:
+    """What the wallet will be asked for next, in the order in which the renewal run asks."""
+    due = [one for one in items if one.due_minor]
+    due.sort(key=lambda one: (one.subscription.term_end, one.subscription.started_at, one.subscription.id))
+    return [
+        Coming(
+            one.subscription.id, one.due_minor or 0, (one.owed.tax_minor if one.owed is not None else one.next.tax_minor) or 0,
+            max(at, one.subscription.term_end),
+        )
+        for one in due
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

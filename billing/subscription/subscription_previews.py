@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from flask import current_app
 
 from billing.models import SubscriptionCharge
-from billing.subscription import subscription_arrears
+from billing.subscription import coming_terms, subscription_arrears
 from billing.subscription import subscription_credits as credits_of
 from billing.subscription.subscription_credits import Credit
+from core.ids import new_id
 from core.money import tax_included
 from core.settings import Settings
 from membership import catalogue, changes, contracts, proration, subscriptions, terms
@@ -124,11 +125,10 @@ def of_start(member_id: uuid.UUID, seller: Seller, wish: Wish, *, at: datetime) 
     for one in [] if wish.is_trial else subscription_arrears.of(member_id, wish.product_line, seller.timezone):
         lines += (Line("arrears", one.amount_minor),)
         dues += (Due("arrears", one.amount_minor, tax_included(one.amount_minor, seller.tax_rate_at(one.used_from)), one.used_from, one.used_until, id=one.id),)
-    follows, locked = opening.ends_at < terms.FOREVER, wish.commitment_years is not None
+    follows = opening.ends_at < terms.FOREVER
     coming = None
     if follows and not (wish.is_trial and not wish.converts):
-        price = catalogue.price(wish.product_line, wish.rank, seller.currency, wish.period, at if locked else opening.ends_at)
-        coming = subscriptions.NextTerm(wish.rank, wish.seats, wish.period, catalogue.term_price(price, wish.seats, seller.tax_rates, opening.ends_at), locked)
+        coming = coming_terms.after(subscriptions.begun(member_id, new_id(), seller, opening), at=at)
     return Preview(
         seller.currency,
         lines,
@@ -191,10 +191,17 @@ def of_change(
     until = change.restarts_until or subscription.term_end
     return Preview(
         subscription.currency, _change_lines(subscription, change, credits_), _change_dues(subscription, change, seller, at), credits_, at, until, change.rank,
-        change.seats, change.period, subscriptions.next_term(subscription, seller.tax_rates, change),
+        change.seats, change.period, _next(subscription, change, counts_from, seller, at),
         None if change.period == "once" else until, counts_from, change=change,
         gone=change.worth.gone, scheduled=_scheduled(subscription, change),
     )  # fmt: skip
+
+
+def _next(subscription: Subscription, change: Change, counts_from: datetime, seller: Seller, at: datetime) -> subscriptions.NextTerm:
+    """What follows once the change holds."""
+    changed = coming_terms.copy_of(subscription)
+    changes.apply(changed, change, at=at, counts_from=counts_from, timezone=seller.timezone)
+    return coming_terms.after(changed, at=at)
 
 
 def of_end(subscription: Subscription, seller: Seller, *, at: datetime, priced_at: datetime | None = None) -> Preview:

@@ -122,11 +122,13 @@ class Credit:
     memo: str | None = None
 
 
-_CHARGE = text(
-    "select * from charge_many(array(select row(r.*)::charge_request from jsonb_to_recordset(cast(:requests as jsonb))"
+_REQUESTS = (
+    "array(select row(r.*)::charge_request from jsonb_to_recordset(cast(:requests as jsonb))"
     " as r(book_id uuid, id uuid, request_hash bytea, kind text, currency text, at timestamptz, memo text,"
-    " targets smallint[], amounts bigint[], bonus_limits bigint[], hold_id uuid, consumption_order text)))"
+    " targets smallint[], amounts bigint[], bonus_limits bigint[], hold_id uuid, consumption_order text))"
 )
+_CHARGE = text(f"select * from charge_many({_REQUESTS})")  # noqa: S608 (made of constants)
+_FORESEE = text(f"select * from foresee_charges({_REQUESTS})")  # noqa: S608
 _CREDIT = text(
     "select * from credit_many(array(select row(r.*)::credit_request from jsonb_to_recordset(cast(:requests as jsonb))"
     " as r(book_id uuid, id uuid, request_hash bytea, kind text, currency text, at timestamptz, memo text, paid_source smallint, paid_minor bigint,"
@@ -141,6 +143,23 @@ _POST = text(
 
 def charge_many(requests: Sequence[ChargeRequest]) -> list[ChargeResult]:
     """Charge wallets in one SQL call; each request gets its own status, in order, and one failure does not undo its neighbours."""
+    return [ChargeResult(*row) for row in db.session.execute(_CHARGE, {"requests": _plain(requests)})]
+
+
+def foresee(requests: Sequence[ChargeRequest]) -> list[ChargeResult]:
+    """What charges to come will draw, each once all before it are paid: the ledger itself does them, and it is undone.
+
+    So the consumption order holds, what expires or is held by then, the credit limit, and nothing leaves a frozen wallet. What one is `missing`, a
+    top-up has to bring; it leaves nothing for those after it.
+    """
+    tried = db.session.begin_nested()
+    try:
+        return [ChargeResult(*row) for row in db.session.execute(_FORESEE, {"requests": _plain(requests)})]
+    finally:
+        tried.rollback()
+
+
+def _plain(requests: Sequence[ChargeRequest]) -> str:
     order = consumption_order()
     rows = [
         {
@@ -159,7 +178,7 @@ def charge_many(requests: Sequence[ChargeRequest]) -> list[ChargeResult]:
         }
         for r in requests
     ]
-    return [ChargeResult(*row) for row in db.session.execute(_CHARGE, {"requests": json.dumps(rows)})]
+    return json.dumps(rows)
 
 
 def consumption_order() -> str:

@@ -17,7 +17,7 @@ from billing.document import document_jobs
 from billing.document.document_contents import Buyer, Seller, invoice
 from billing.ledger.accounts import Account
 from billing.renewal import renewal_jobs
-from billing.subscription import subscription_charges, subscription_overview, subscription_previews
+from billing.subscription import coming_terms, subscription_charges, subscription_overview, subscription_previews
 from billing.subscription.price_changes import Change, effect, schedule
 from billing.subscription.subscription_charges import ChangeTo, PriceChanged, Start
 from core.audit import AuditEntry
@@ -198,7 +198,7 @@ def test_a_commitment_locks_the_net_price_and_its_instalments_follow_the_rate(ap
         subscription_charges.start(member.id, wanted, at=AT)
     with transaction(SYSTEM):
         first = world._apart(subscriptions.show(member.id, wanted.id))
-        shown = subscriptions.next_term(first, subscriptions.seller_of(member.id).tax_rates)
+        shown = coming_terms.after(first, at=AT)
     assert (shown.is_instalment, shown.price_minor) == (True, gross_of(net, 900))
     assert world.renew_all(first.term_end).renewed == 1
     assert world.now_of(first).term_price_minor == gross_of(net, 900)
