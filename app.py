@@ -66,7 +66,7 @@ from marketplace.order.order_batches import Gatherer
 from marketplace.partner import claims, partner_payables
 from marketplace.partner.claim_pages import claim_pages
 from marketplace.partner.payout_pages import earnings
-from marketplace.publisher import publisher_figures_pages, term_pages
+from marketplace.publisher import bundle_pages, publisher_figures_pages, term_pages
 from marketplace.publisher.draft_pages import publishing_pages
 from marketplace.publisher.publisher_api import blp as publisher_api
 from marketplace.publisher.publisher_pages import publisher

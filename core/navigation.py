@@ -42,6 +42,7 @@ NAVIGATION: dict[str, list[NavItem]] = {
         NavItem("finance.list_top_ups", _l("Top-ups"), "top-up"),
         NavItem("finance.list_top_up_offers", _l("Top-up offers"), "offer"),
         NavItem("finance.list_coupons", _l("Coupons"), "offer"),
+        NavItem("finance.list_bundles", _l("Bundles"), "apps"),
         NavItem("finance.renewals", _l("Renewals"), "subscription"),
         NavItem("finance.list_prices", _l("Prices"), "list"),
         NavItem("finance.list_approvals", _l("Approvals"), "check"),

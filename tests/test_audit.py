@@ -29,6 +29,7 @@ from core.ids import new_id
 from marketplace.models import Listing, ListingVersion, Publisher
 from marketplace.order import coupons, orders
 from marketplace.partner import claims, partner_payables, payouts
+from marketplace.publisher import term_changes
 from marketplace.sandbox import box
 from marketplace.service import services
 from marketplace.store import review_reports, reviews
@@ -204,6 +205,27 @@ def why(_ids: Ids) -> dict[str, Any]:
     return {"id": str(new_id()), "reason_code": "customer_request"}
 
 
+BUNDLE = {
+    "slug": "starter", "category": "sales", "name_zh": "起步套装", "name_en": "Starter bundle", "summary_zh": "一次买齐更省一点钱", "price": "9.99",
+    "summary_en": "Cheaper bought together", "description_zh": "套装" * 40, "description_en": "Cheaper together. " * 10,
+    "part": ["payment-reminder-mail", FREE], "do": "keep",
+}  # fmt: skip
+
+
+def parts(_member: Member) -> Ids:
+    open_store(*BUNDLE["part"])
+    return {}
+
+
+def a_draft_bundle(member: Member) -> Ids:
+    parts(member)
+    with transaction(SYSTEM) as session:
+        vendor = session.scalars(select(Publisher.id).where(Publisher.code == "vendor")).one()
+        said = {name: value for name, value in BUNDLE.items() if name not in ("price", "part", "do")} | {"price_minor": 1_00, "parts": BUNDLE["part"]}
+        term_changes.begin_bundle(vendor, said, at=now())
+    return {"slug": "starter"}
+
+
 def a_disputed_service(member: Member) -> Ids:
     offer_service(now(), price=10_00)
     order_id = order_service(member, now(), price=10_00)
@@ -332,6 +354,9 @@ ACTIONS = {
     "finance.end_top_up_offer": Action("finance", "top_up_offer.end", a_top_up_offer, lambda _ids: {"reason": "spring is over"}),
     "finance_api.create_top_up_offer": Action("finance", "top_up_offer.create", nothing, a_top_up_offer_body),
     "finance_api.end_top_up_offer": Action("finance", "top_up_offer.end", a_top_up_offer, lambda _ids: {"reason": "spring is over"}),
+    "finance.new_vendor_bundle": Action("finance", "listing.created", parts, lambda _ids: BUNDLE),
+    "finance.edit_vendor_bundle": Action("finance", "listing.changed", a_draft_bundle, lambda _ids: BUNDLE),
+    "finance.submit_vendor_bundle": Action("finance", "listing.submitted", a_draft_bundle, empty),
     "finance.create_coupon": Action("finance", "coupon.create", nothing, lambda _ids: {"id": str(new_id()), "code": "SPRING", "percent": "10"}),
     "finance.end_coupon": Action("finance", "coupon.end", a_coupon, lambda _ids: {"reason": "spring is over"}),
     "coupons_api.create_coupon_api": Action("finance", "coupon.create", nothing, lambda _ids: {"id": str(new_id()), "code": "SPRING", "percent_bp": 1000}),

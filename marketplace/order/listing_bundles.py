@@ -4,7 +4,6 @@ The price is split over the parts by what they cost alone (largest remainder), s
 is set aside as a whole, in the order of consumption, and taken part by part: so the wallet pays exactly what the preview of the whole shows.
 """
 
-import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,16 +15,12 @@ from sqlalchemy import func, select
 from billing.wallet import holds
 from billing.wallet.wallets import Target
 from core.db import db
-from core.errors import Invalid
 from core.ids import derived, request_hash
 from core.money import split
 from marketplace.license import license_terms, licenses
-from marketplace.models import Artifact, License, Listing, ListingVersion, Order, Publisher
+from marketplace.models import License, Listing, ListingVersion, Order, Publisher
 from marketplace.order import order_entries, pricing
 from marketplace.order.bundle_models import BundlePart
-from marketplace.release import bundles
-
-VERSION = "1.0.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,47 +31,6 @@ class Part:
     quote: pricing.Quote
     alone_minor: int
     owned_id: uuid.UUID | None  # the licence that the member has already
-
-
-def define(bundle: Listing, slugs: Sequence[str]) -> None:
-    """Say what a bundle consists of: two listings at least, each bought once for a price. Raises Invalid."""
-    found = {one.slug: one for one in db.session.scalars(select(Listing).where(Listing.slug.in_(slugs)))}
-    parts = [found[slug] for slug in slugs if slug in found]
-    if bundle.excludes_tax:
-        raise Invalid(_("The price of a bundle is stated with tax: its parts may be taxed differently."), field="price")
-    if len(parts) != len(slugs) or len(set(slugs)) < 2:
-        raise Invalid(_("A bundle names two listings at least, each of them once."), field="parts")
-    for one in parts:
-        is_whole = one.pricing in ("free", "one_time") and not one.is_repeatable and one.licensed_per == "member" and not one.milestones
-        if one.kind == "bundle" or not is_whole or one.currency != bundle.currency:
-            raise Invalid(_("“%(slug)s” cannot be a part: it is not bought once for a price.", slug=one.slug), field="parts")
-    if not sum(one.price_minor for one in parts):
-        raise Invalid(_("A bundle has one part at least that costs something."), field="parts")
-    db.session.add_all([BundlePart(bundle_id=bundle.id, listing_id=one.id, position=n) for n, one in enumerate(parts)])
-    db.session.flush()
-
-
-def publish_version(bundle: Listing, *, at: datetime) -> None:
-    """A bundle has no artifact but the list of its parts: its one version says so."""
-    manifest = {"slug": bundle.slug, "version": VERSION, "kind": "bundle", "permissions": [], "parameters": {"type": "object", "properties": {}}, "cases": []}
-    packed = bundles.pack(manifest, {"manifest.json": json.dumps(manifest, sort_keys=True).encode()})
-    if db.session.scalar(select(Artifact.sha256).where(Artifact.sha256 == packed.sha256)) is None:
-        db.session.add(Artifact(sha256=packed.sha256, filename=packed.filename, size=len(packed.content), content=packed.content))
-        db.session.flush()
-    db.session.add(
-        ListingVersion(
-            listing_id=bundle.id, number=VERSION, state="published", sha256=packed.sha256, manifest=manifest, notes_zh="首次发布。", notes_en="First release.",
-            created_at=at, published_at=at, attempt=0,
-        )
-    )  # fmt: skip
-    bundle.current_version = VERSION
-    db.session.flush()
-
-
-def contents(bundle_id: uuid.UUID) -> Sequence[Listing]:
-    """What a bundle consists of, in its order."""
-    query = select(Listing).join(BundlePart, BundlePart.listing_id == Listing.id).where(BundlePart.bundle_id == bundle_id)
-    return db.session.scalars(query.order_by(BundlePart.position)).all()
 
 
 def permissions(bundle_id: uuid.UUID) -> list[str]:

@@ -31,6 +31,12 @@ class PriceChanged(Conflict):
     code = "price_changed"
 
 
+class TermsChanged(Conflict):
+    """Another version is on sale than the one whose terms were read."""
+
+    code = "terms_changed"
+
+
 @dataclass(frozen=True, slots=True)
 class Offered:
     """A listing as a purchase sees it. `revision` proves at the charge that nothing has changed since."""
@@ -210,3 +216,9 @@ def confirm_price(listing: Offered, shown_minor: int, *, rate_bp: int = 0) -> No
     price = listing.paid_minor(1, rate_bp)
     if shown_minor != price:
         raise PriceChanged(_("The price has changed. Nothing was charged."), field="price_minor", price_minor=price, shown_minor=shown_minor)
+
+
+def confirm_terms(listing: Offered, read: str) -> None:
+    """A bundle must hold the parts that the buyer has read about: those of this version. Raises TermsChanged."""
+    if listing.kind == "bundle" and listing.version != read:
+        raise TermsChanged(_("What is in this bundle has changed. Please read it again."), field="version")

@@ -63,8 +63,8 @@ def edit_listing(slug: str) -> ResponseReturnValue:
     """A draft in its form."""
     with transaction(actor()):
         listing = drafts.find_draft(publisher_id(), slug)
-    if listing.kind == term_sheets.SERVICE:
-        return redirect(url_for("publishing.edit_service", slug=slug))
+    if listing.kind in term_sheets.KINDS:
+        return redirect(url_for("publishing.edit_service" if listing.kind == term_sheets.SERVICE else "publishing.edit_bundle", slug=slug))
     return _form(_as_form(listing), None, listing)
 
 

@@ -99,7 +99,7 @@ def find_draft(publisher_id: uuid.UUID, slug: str) -> Listing:
 def change(publisher_id: uuid.UUID, slug: str, changes: Mapping[str, Any], *, at: datetime, parts: Sequence[str] = ()) -> Listing:
     """Change a draft. Raises NotFound, NotADraft, and Invalid for terms that contradict each other."""
     listing = _locked(publisher_id, slug)
-    now_said = {name: getattr(listing, name) for name in DEFAULTS if name != "automates"} | {"category": listing.category}
+    now_said = {name: getattr(listing, name) for name in DEFAULTS if name != "automates"} | {"category": listing.category, "kind": listing.kind}
     _check_terms({**now_said, **changes})
     before = {}
     for name, value in changes.items():
@@ -204,7 +204,7 @@ def _check_terms(values: Mapping[str, Any]) -> None:
     lines = {line.code for line in catalogue.product_lines()}
     if values["product_line"] is not None and values["product_line"] not in lines:
         wrong["product_line"] = _("Choose one of: %(lines)s.", lines=", ".join(sorted(lines)))
-    if values["required_rank"] and values["product_line"] is None:
+    if values["required_rank"] and values["product_line"] is None and values["kind"] != term_sheets.BUNDLE:  # which asks what its parts ask
         wrong["product_line"] = _("Say of which product line the edition is.")
     if wrong:
         raise Invalid(next(iter(wrong.values())), fields=wrong)

@@ -17,8 +17,9 @@ from core.errors import AppError, NotFound
 from marketplace.checks import jobs, records, words
 from marketplace.license import installs
 from marketplace.models import Listing, ListingVersion, Publisher
+from marketplace.order import bundle_terms
 from marketplace.publisher import drafts, publishers
-from marketplace.release import lifecycle, submissions
+from marketplace.release import lifecycle, submissions, term_sheets
 from marketplace.run import runs
 from marketplace.store import reviews
 from marketplace.store.listings import version_key
@@ -61,7 +62,7 @@ def _page(slug: str, *, errors: object = None, form: dict[str, str] | None = Non
             "publisher/listing.html", listing=listing, sold=sold, versions=versions, reviews=reviews.of_listing(listing.id), errors=errors,
             form=form or {}, limit_mb=submissions.MAX_ZIP >> 20, promise_days=submissions.PROMISE.days, checks=records.of_many(versions),
             installed=installs.figures(listing), missing=drafts.missing(listing, versions),
-            ran=runs.figures(listing.id, now() - timedelta(days=30)),
+            ran=runs.figures(listing.id, now() - timedelta(days=30)), shares=bundle_terms.of_listing(listing, at=now()),
         )  # fmt: skip
     return page, status
 
@@ -106,6 +107,7 @@ def show_version(slug: str, number: str) -> ResponseReturnValue:
         return render_template(
             "publisher/version.html", version=version, listing=listing, checks=checks, history=lifecycle.history(version),
             progress=words.progress(version.state, checks), due_at=version.created_at + submissions.PROMISE,
+            shares=bundle_terms.of_sheet(term_sheets.sheet_of(version), at=now()),
         )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from core import audit
 from core.db import db
 from core.errors import Conflict, Invalid, NotFound
 from marketplace.models import Listing, ListingVersion, Publisher
+from marketplace.order import bundle_terms
 from marketplace.publisher import drafts, publishers
 from marketplace.release import submissions, term_sheets
 from marketplace.service import service_offerings
@@ -28,21 +29,27 @@ class NotSold(Conflict):
 
 def begin_service(publisher_id: uuid.UUID, said: Mapping[str, Any], *, at: datetime) -> Listing:
     """Begin a service as a draft. Raises SlugTaken, Invalid."""
-    _check(db.session.get_one(Publisher, publisher_id), term_sheets.SERVICE, said)
-    wanted = {**said, **service_offerings.TERMS, "kind": term_sheets.SERVICE, "price_minor": term_sheets.price_minor(dict(said))}
+    sheet = _checked(db.session.get_one(Publisher, publisher_id), term_sheets.SERVICE, said, at)
+    wanted = {**sheet, **service_offerings.TERMS, "kind": term_sheets.SERVICE, "price_minor": term_sheets.price_minor(sheet)}
     return drafts.create(publisher_id, wanted, at=at)
+
+
+def begin_bundle(publisher_id: uuid.UUID, said: Mapping[str, Any], *, at: datetime) -> Listing:
+    """Begin a bundle as a draft. Raises SlugTaken, Invalid."""
+    sheet = _checked(db.session.get_one(Publisher, publisher_id), term_sheets.BUNDLE, said, at)
+    return drafts.create(publisher_id, {**_columns(sheet), "kind": term_sheets.BUNDLE, "pricing": "one_time"}, at=at, parts=sheet["parts"])
 
 
 def keep(publisher_id: uuid.UUID, slug: str, said: Mapping[str, Any], notes: Notes, by: str, *, at: datetime) -> ListingVersion | None:
     """Keep what a draft offers, or hand the change in; then it is the version that waits. Raises NotFound, NotSold, ChangeWaits, NotADraft, Invalid."""
     listing = find(publisher_id, slug)
-    _check(db.session.get_one(Publisher, publisher_id), listing.kind, said)
+    checked = _checked(db.session.get_one(Publisher, publisher_id), listing.kind, said, at)
     if listing.state == "draft":
-        drafts.change(publisher_id, slug, {**_columns(said), "price_minor": term_sheets.price_minor(dict(said))}, at=at, parts=said.get("parts", ()))
+        drafts.change(publisher_id, slug, {**_columns(checked), "price_minor": term_sheets.price_minor(checked)}, at=at, parts=checked.get("parts", ()))
         return None
     if listing.state not in ("in_review", "published"):
         raise NotSold(_("This is no longer sold; begin a new listing."))
-    sheet = {**term_sheets.of(listing), **said}
+    sheet = {**term_sheets.of(listing), **checked}
     if sheet == proposed(listing):
         raise Invalid(_("Nothing has changed."), field="name_zh")
     if short := drafts.too_short(sheet):
@@ -81,8 +88,11 @@ def _columns(said: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in said.items() if name != "parts"}
 
 
-def _check(publisher: Publisher, kind: str, said: Mapping[str, Any]) -> None:
-    """Can this be offered by this publisher? Raises Invalid."""
+def _checked(publisher: Publisher, kind: str, said: Mapping[str, Any], at: datetime) -> term_sheets.Sheet:
+    """What is said, with what a bundle's parts ask of a buyer, where this publisher can offer it. Raises Invalid."""
     if kind == term_sheets.SERVICE:
         service_offerings.check_partner(publisher)
         service_offerings.check([service_offerings.Step(**one) for one in said["milestones"]])
+        return dict(said)
+    parts = bundle_terms.check(said["parts"], said["price_minor"], publisher, drafts.currency(), at=at)
+    return {**said, **bundle_terms.requirement(parts)}

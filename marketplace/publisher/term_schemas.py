@@ -63,6 +63,13 @@ class TermsForm(ListingDraftIn, Form):
         return {key: value.strip() if isinstance(value, str) else value for key, value in data.items()}
 
 
+class BundleTermsForm(TermsForm):
+    """What a bundle offers: its parts by their names in the address, and its price."""
+
+    price = Money(required=True)
+    parts = fields.List(fields.String(validate=validate.Length(max=60)), required=True, error_messages={"required": _l("Choose the listings.")})
+
+
 class ServiceTermsForm(TermsForm):
     """What a service offers: its price is the sum of its milestones."""
 

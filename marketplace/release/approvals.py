@@ -13,8 +13,9 @@ from core.db import db
 from core.errors import Conflict
 from marketplace.checks import pipeline, records
 from marketplace.checks.findings import Finding, read
-from marketplace.models import Listing, ListingVersion
-from marketplace.release import lifecycle
+from marketplace.models import Listing, ListingVersion, Publisher
+from marketplace.order import bundle_terms
+from marketplace.release import lifecycle, term_sheets
 from marketplace.release.lifecycle_models import VersionCheck, VersionTransition
 from marketplace.store.listings import is_newer
 
@@ -87,6 +88,9 @@ def approve(listing: Listing, version: ListingVersion, *, at: datetime, reason: 
     if words := why_not(checks):
         raise NotChecked(words)
     records.verify(version, listing.slug, checks)
+    if (sheet := term_sheets.sheet_of(version)) and "parts" in sheet:  # they were on sale when it was handed in
+        publisher = db.session.get_one(Publisher, listing.publisher_id)
+        bundle_terms.check(sheet["parts"], sheet["price_minor"], publisher, listing.currency, at=at)
     before = listing.current_version
     lifecycle.move_version(version, "approve", at=at, reason=reason)
     if listing.state == "in_review":

@@ -13,6 +13,7 @@ from core.clock import now
 from core.db import db, transaction
 from marketplace.checks import jobs, records, words
 from marketplace.models import Artifact, ListingVersion, Publisher
+from marketplace.order import bundle_terms
 from marketplace.release import approvals, lifecycle, submissions, term_sheets
 from marketplace.sandbox import box
 from marketplace.store import contents
@@ -59,6 +60,7 @@ def _page(slug: str, number: str, *, errors: object = None, form: dict[str, str]
             files=contents.file_changes(inside, earlier), facts_changed=contents.manifest_changes(inside, earlier),
             publisher=db.session.get(Publisher, listing.publisher_id), due_at=version.created_at + submissions.PROMISE, errors=errors, form=form or {},
             sheet=term_sheets.sheet_of(version), sheet_before=term_sheets.sheet_of(before),
+            shares=bundle_terms.of_sheet(term_sheets.sheet_of(version), at=now()),
             progress=words.progress(version.state, checks),
         )  # fmt: skip
     return page, status

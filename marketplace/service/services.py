@@ -39,12 +39,6 @@ class WrongState(Conflict):
     code = "wrong_state"
 
 
-class TermsChanged(Conflict):
-    """Another version is on sale than the one that was read."""
-
-    code = "terms_changed"
-
-
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What a member orders; `id` makes it happen once, `price_minor` is the price it was shown, `version` the terms it has read."""
@@ -106,7 +100,7 @@ def place(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, plac
     listing, publisher = service_offerings.find(slug)
     pricing.confirm_price(_terms_of(listing, publisher), wanted.price_minor)
     if wanted.version not in (None, listing.current_version):
-        raise TermsChanged(_("What is offered has changed meanwhile. Nothing was held; please read it again."), field="version")
+        raise pricing.TermsChanged(_("What is offered has changed meanwhile. Nothing was held; please read it again."), field="version")
     rate, parts = quote(member_id, listing, publisher, at=at)
     ends_at, held_until = ends_of(at)
     # One minor unit less a milestone: a part given back after a dispute is rounded, and the rest must still fit.

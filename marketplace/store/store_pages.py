@@ -25,7 +25,7 @@ from core.navigation import url_if
 from marketplace.checks import records, words
 from marketplace.license import choosing, licenses, trials
 from marketplace.models import Listing, ListingVersion, Order
-from marketplace.order import coupons, listing_bundles, orders, previews, pricing
+from marketplace.order import bundle_terms, coupons, listing_bundles, orders, previews, pricing
 from marketplace.service import service_lists
 from marketplace.store import compatibility, contents, listings, markdown, reviews, search
 from marketplace.store.compatibility import Incompatible
@@ -183,7 +183,7 @@ def show_listing(slug: str) -> ResponseReturnValue:
             reviews=reviews.of_listing(shown.listing.id, request.args.get("version")), ratings=reviews.by_version(shown.listing.id),
             about=request.args.get("version"), may_try=may_try, trial_id=new_id() if may_try else None,
             checks=records.of(current) if current else [], check_words=words.CHECKS,
-            replacement=listings.replacement_of(shown.listing), parts=listing_bundles.contents(shown.listing.id) if shown.listing.kind == "bundle" else [],
+            replacement=listings.replacement_of(shown.listing), parts=bundle_terms.of_listing(shown.listing, at=now()),
             granted=_granted(shown.listing, current),
             mine=reviews.mine(acting.member_id, shown.listing.id) if license and acting.member_id else None, help_url=compatibility.help_url(shown.verdict),
         )  # fmt: skip
@@ -212,7 +212,10 @@ def buy(slug: str) -> ResponseReturnValue:
     acting, at = actor(), now()
     try:
         with transaction(acting):
+            read = form.pop("version")
             wanted = orders.Wanted(**(form | {"coupon": form["coupon"] or None}))
+            if read and orders.replayed(acting.member, slug, wanted) is None:
+                pricing.confirm_terms(pricing.offered(slug), read)
             placed = orders.place(acting.member, slug, wanted, at=at, placed_by=acting.user_id)
     except orders.AlreadyOwned:
         return _to_owned(slug)

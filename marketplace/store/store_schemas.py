@@ -57,6 +57,7 @@ class BuyForm(_StrippedForm):
     quantity = fields.Integer(load_default=1, validate=validate.Range(1, 10_000, error=_l("Enter a quantity from 1 to 10,000.")))
     coupon = fields.String(load_default="", validate=validate.Length(max=40, error=_l("At most 40 characters.")))
     monthly_cap_minor = Money(load_default=None)
+    version = fields.String(load_default="", validate=validate.Length(max=20))  # of a bundle: what was read of its parts
 
 
 class QuantityForm(_StrippedForm):

@@ -15,8 +15,8 @@ from core.ids import derived
 from marketplace.checks import jobs as check_jobs
 from marketplace.models import Listing, Publisher
 from marketplace.partner import claims, partner_payables, payouts
-from marketplace.publisher import term_changes
-from marketplace.release import term_sheets
+from marketplace.publisher import drafts, term_changes
+from marketplace.release import submissions, term_sheets
 from marketplace.service import service_decisions, service_offerings, services
 from marketplace.service.service_models import ServiceMilestone
 from marketplace.service.service_offerings import Offering, Step
@@ -67,6 +67,15 @@ DRAFT = {
         {"name_zh": "诊断报告", "name_en": "Report", "amount_minor": 1_680_00, "days": 14},
     ],
 }  # fmt: skip
+BUNDLE = {
+    "slug": "import-set", "category": "integration", "name_zh": "数据导入套装", "name_en": "Import set",
+    "summary_zh": "外部客户导入与订单拆分，一次买齐更省。", "summary_en": "Import of foreign CRM data and splitting of orders, cheaper together.",
+    "description_zh": "适合从其他客户系统搬家、又要把订单按区域分给团队的公司：先用外部导入脚本把客户和联系人整理进来，"
+    "再用订单拆分脚本每天按区域派单。各应用分别授权、更新和退款。",
+    "description_en": "For companies that move from another CRM and hand orders to regional teams: the import brings customers and contacts in, the split deals out the "
+    "orders every day. Each is licensed, updated and given back by itself.",
+    "price_minor": 1_098_00, "parts": ["foreign-crm-import", "order-split-by-region"],
+}  # fmt: skip
 NOTES = {1: "成果已上传到项目空间，附检查清单。", 2: "配置完成，测试账号与操作说明见附件。", 3: "培训已完成，回放链接见邮件。"}
 
 
@@ -107,6 +116,13 @@ def _proposals(until: datetime) -> None:
         version = term_changes.keep(harbor, TRAINING, said, notes, seller.name, at=until - timedelta(hours=20))
         assert version is not None
     check_jobs.check_version(str(version.listing_id), version.number)
+    with transaction(seller):
+        bundle = term_changes.begin_bundle(harbor, BUNDLE, at=until - 16 * DAY)
+        drafts.submit(harbor, bundle.slug, at=until - 15 * DAY)
+    check_jobs.check_version(str(bundle.id), "1.0.0")
+    reviewer = Actor(kind="staff", role="reviewer", name="郭静", user_id=derived("demo", "user", "reviewer@demo.example"))
+    with transaction(reviewer):
+        submissions.approve(bundle.slug, "1.0.0", at=until - 14 * DAY)
 
 
 def _me(one: Cast) -> Actor:

@@ -8,8 +8,9 @@ from core.db import SYSTEM, db, transaction
 from core.ids import derived
 from marketplace.license import downloads, installs
 from marketplace.models import License, Listing, Publisher
-from marketplace.order import coupons, listing_bundles
+from marketplace.order import coupons
 from marketplace.publisher import publishers
+from marketplace.release import publishing, term_sheets
 from marketplace.release.lifecycle import Quarantined
 from marketplace.seat import seats
 from marketplace.store import search_terms
@@ -43,8 +44,8 @@ def bundle(at: datetime) -> None:
     )  # fmt: skip
     db.session.add(made)
     db.session.flush()
-    listing_bundles.define(made, parts)
-    listing_bundles.publish_version(made, at=at)
+    term_sheets.put_together(made, parts)
+    publishing.release_terms(made, at)
     search_terms.make_findable(made, seller)
     db.session.flush()
 

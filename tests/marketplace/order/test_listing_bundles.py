@@ -12,8 +12,9 @@ from core.errors import Invalid
 from core.ids import new_id
 from core.money import split
 from marketplace.license import licenses
-from marketplace.models import License, Listing, Order
-from marketplace.order import coupons, listing_bundles, order_refunds, orders, previews, pricing
+from marketplace.models import License, Listing, Order, Publisher
+from marketplace.order import bundle_terms, coupons, listing_bundles, order_refunds, orders, previews, pricing
+from marketplace.release import publishing, term_sheets
 from tests.billing.books import accounts, assert_books_hold
 from tests.factories import AT, make_member, make_user
 from tests.marketplace.store_world import ONE_TIME, acting_for, open_store, set_listing
@@ -41,8 +42,8 @@ def bundle(app):
         )  # fmt: skip
         session.add(made)
         session.flush()
-        listing_bundles.define(made, list(ALONE))
-        listing_bundles.publish_version(made, at=AT)
+        term_sheets.put_together(made, list(ALONE))
+        publishing.release_terms(made, AT)
     yield
     assert_books_hold()
 
@@ -173,10 +174,37 @@ def test_one_part_is_given_back_by_itself():
 
 
 def test_what_cannot_be_a_bundle():
-    with transaction(SYSTEM) as session, pytest.raises(Invalid):
-        listing_bundles.define(session.query(Listing).filter_by(slug=BUNDLE).one(), [OWN])
-    with transaction(SYSTEM) as session, pytest.raises(Invalid):
-        listing_bundles.define(session.query(Listing).filter_by(slug=BUNDLE).one(), [OWN, BUNDLE])
+    with transaction(SYSTEM) as session:
+        vendor, partner = (session.query(Publisher).filter_by(code=code).one() for code in ("vendor", "harbor-automation"))
+        for slugs, price, seller, field in (
+            ([OWN], 1_00, vendor, "parts"), ([OWN, OWN], 1_00, vendor, "parts"), ([OWN, BUNDLE], 1_00, vendor, "parts"),
+            ([OWN, "no-such-thing"], 1_00, vendor, "parts"), ([FREE_PART, "no-such-thing"], 1_00, vendor, "parts"),
+            ([OWN, PARTNERS], 1_00, partner, "parts"), ([OWN, PARTNERS], 148_00, vendor, "price_minor"), ([OWN, PARTNERS], 0, vendor, "price_minor"),
+        ):  # fmt: skip
+            with pytest.raises(Invalid) as refused:
+                bundle_terms.check(slugs, price, seller, "CNY", at=AT)
+            assert set(refused.value.fields) == {field}, slugs
+        assert [one.slug for one in bundle_terms.check([PARTNERS, OWN], 147_99, vendor, "CNY", at=AT)] == [PARTNERS, OWN]
+
+
+def test_a_page_of_other_parts_buys_nothing(app):
+    member = make_member(paid=300_00)
+    client = client_as(app, "owner", member)
+    sent = {"id": str(new_id()), "price_minor": str(PRICE), "version": "0.9.0"}
+    answer = client.post(f"/store/{BUNDLE}/buy?lang=en", data=sent)
+    assert answer.status_code == 409
+    assert "What is in this bundle has changed." in answer.text
+    assert states(member) == {}
+    assert client.post(f"/store/{BUNDLE}/buy", data=sent | {"version": "1.0.0"}).status_code == 302
+    assert states(member) == dict.fromkeys([BUNDLE, *ALONE], "active")
+
+
+def test_what_is_shown_of_the_shares_is_what_is_charged():
+    member = make_member(paid=300_00)
+    with transaction(SYSTEM) as session:
+        shown = bundle_terms.of_listing(session.query(Listing).filter_by(slug=BUNDLE).one(), at=AT)
+    placed = buy(member)
+    assert {one.listing.slug: one.share_minor for one in shown} == {slug: order.total_minor for slug, order in parts_of(member, placed.id).items()}
 
 
 def test_pages_and_api(app):

@@ -16,6 +16,7 @@ from core.db import SYSTEM, transaction
 from core.ids import derived, new_id
 from marketplace.checks import jobs
 from marketplace.models import Listing, ListingVersion, Publisher
+from marketplace.order import pricing
 from marketplace.publisher import term_changes
 from marketplace.release import lifecycle, submissions, term_sheets
 from marketplace.service import services
@@ -177,7 +178,7 @@ def test_other_terms_are_another_version_and_what_was_agreed_stays(app, partner,
     assert "other terms of use" in say(reviewer.get("/review?lang=en"))
     reviewer.post(f"/review/{SLUG}/1.1.0/approval")
     assert (listing().price_minor, listing().current_version, listing().name_en) == (1_666_66, "1.1.0", "Pipeline review plus")
-    with pytest.raises(services.TermsChanged):
+    with pytest.raises(pricing.TermsChanged):
         order(member_id, 1_666_66, "1.0.0")
     after = order(member_id, 1_666_66, "1.1.0")
     assert (amounts(member_id, before), amounts(member_id, after)) == ([1_000_00, 333_33], [1_000_00, 666_66])

@@ -14,8 +14,8 @@ from core.errors import Invalid, NotFound
 from core.ids import new_id
 from marketplace.copy import copies
 from marketplace.license import licenses, trials
-from marketplace.models import License, Listing
-from marketplace.order import orders
+from marketplace.models import License, Publisher
+from marketplace.order import bundle_terms, orders
 from marketplace.seat import seat_orders, seats
 from marketplace.seat.seat_models import LicenseSeat
 from marketplace.seat.seats import NotPerSeat
@@ -330,12 +330,10 @@ def test_free_and_repeatable_listings_have_no_seats_in_the_database_either(owner
 
 
 def test_a_bundle_takes_no_listing_per_seat():
-    from marketplace.order import listing_bundles
-
     with transaction(SYSTEM) as session:
-        bundle = session.query(Listing).filter_by(slug=PACK).one()
-        with pytest.raises(Invalid):
-            listing_bundles.define(bundle, [ONE_TIME, CRM_ONLY])
+        vendor = session.query(Publisher).filter_by(code="vendor").one()
+        with pytest.raises(Invalid, match=ONE_TIME):
+            bundle_terms.check([ONE_TIME, CRM_ONLY], 1_00, vendor, "CNY", at=AT)
 
 
 def test_quantities_are_for_seats_and_packs_alone():
