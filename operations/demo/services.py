@@ -72,8 +72,8 @@ BUNDLE = {
     "summary_zh": "外部客户导入与订单拆分，一次买齐更省。", "summary_en": "Import of foreign CRM data and splitting of orders, cheaper together.",
     "description_zh": "适合从其他客户系统搬家、又要把订单按区域分给团队的公司：先用外部导入脚本把客户和联系人整理进来，"
     "再用订单拆分脚本每天按区域派单。各应用分别授权、更新和退款。",
-    "description_en": "For companies that move from another CRM and hand orders to regional teams: the import brings customers and contacts in, the split deals out the "
-    "orders every day. Each is licensed, updated and given back by itself.",
+    "description_en": "For companies that move from another CRM and hand orders to regional teams: the import brings customers and contacts in, "
+    "the split deals out the orders every day. Each is licensed, updated and given back by itself.",
     "price_minor": 1_098_00, "parts": ["foreign-crm-import", "order-split-by-region"],
 }  # fmt: skip
 NOTES = {1: "成果已上传到项目空间，附检查清单。", 2: "配置完成，测试账号与操作说明见附件。", 3: "培训已完成，回放链接见邮件。"}
