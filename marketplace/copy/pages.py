@@ -47,6 +47,7 @@ def show_copy(license_id: uuid.UUID) -> ResponseReturnValue:
         return render_template(
             "copies/copy.html", owned=owned, listing=owned.listing, license=owned.license, copy=copy, theirs=theirs, paths=copies.editable(owned, copy),
             history=copies.history(owned.license), is_valid=licenses.is_valid(owned.license, now()),
+            sizes={path: len(content) for path, content in copies.mine(copy).items()},
         )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def play(until: datetime) -> None:
         license = session.scalars(found).one_or_none()
         if license is not None:
             if license.installed_version is None:
-                downloads.hand_out(member.id, license.id, at=license.starts_at + timedelta(hours=2))
+                downloads.hand_out(member.id, license.id, at=until - timedelta(days=13))
             copy = copies.of(licenses.owned(member.id, license.id))
             owner = session.scalars(select(User).where(User.member_id == member.id, User.role == "owner").order_by(User.email).limit(1)).one()
             by = copies.Writer(until - timedelta(days=12), owner.id, owner.name)

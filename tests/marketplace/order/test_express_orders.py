@@ -19,7 +19,7 @@ from marketplace.order import express_orders, pricing
 from marketplace.order.order_batches import Gatherer
 from marketplace.order.orders import Wanted
 from marketplace.order.orders_api import OrderIn
-from membership import api_keys, taxes
+from membership import api_keys, hosts, taxes
 from membership.models import ApiKey
 from tests.factories import make_member
 from tests.marketplace.store_world import CRM_ONLY, FREE, ONE_TIME, PACK, open_store
@@ -48,6 +48,7 @@ class Lane:
 @pytest.fixture
 def lane(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lane]:
     monkeypatch.setattr(api_keys, "TTL_S", 600.0)  # on a slow machine too, nothing is looked up again during a test
+    monkeypatch.setattr(hosts, "TTL_S", 600.0)
     monkeypatch.setattr(clock, "CACHE_S", 600.0)
     monkeypatch.setitem(app.extensions, "movable_clock", clock.MovableClock())
     clock.now()

@@ -28,7 +28,7 @@ from core.ids import new_id
 from core.server import Server
 from marketplace.order import express_orders, order_batches, orders, pricing
 from marketplace.order.order_batches import Gatherer
-from membership import api_keys, taxes
+from membership import api_keys, hosts, taxes
 from membership.models import Member
 from tests.factories import AT, make_member
 from tests.marketplace.store_world import CRM_ONLY, FREE, ONE_TIME, PACK, acting_for, open_store, price_of, set_listing, subscribe
@@ -52,7 +52,8 @@ def _books_hold(app: Flask) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def served(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """The web server's side of the application, with its express lane: `buy` goes through it."""
-    monkeypatch.setattr(api_keys, "TTL_S", 600.0)  # on a slow machine too, no key is looked up again during a test
+    monkeypatch.setattr(api_keys, "TTL_S", 600.0)  # on a slow machine too, nothing is looked up again during a test
+    monkeypatch.setattr(hosts, "TTL_S", 600.0)
     api_keys.forget_all()
     gatherer = Gatherer(app)
     with Served(Server(app, [express_orders.lane(app, gatherer)])) as running:

@@ -22,7 +22,8 @@ NEWER = ">=2.0,<3.0"
 
 
 @pytest.fixture
-def member(app):
+def member(app, monkeypatch):
+    monkeypatch.setattr(hosts, "TTL_S", 600.0)  # on a slow machine too, nothing is looked up again during a test
     open_store(FREE, PACK, CRM_ONLY)
     pricing._offered.clear()
     hosts.forget_all()
