@@ -23,6 +23,7 @@ from marketplace.models import Artifact, License, ListingVersion
 from marketplace.release import bundles
 from marketplace.seat import seats
 from marketplace.store import contents
+from membership.entitlements import Standing
 
 
 class NotEditable(Conflict):
@@ -61,11 +62,11 @@ class Copy:
         return bool(self.own)
 
 
-def of(owned: licenses.Owned) -> Copy:
+def of(owned: licenses.Owned, standing: Standing | None = None) -> Copy:
     """The copy as it is: of the version that is installed, else of the one that would be. Raises NotFound."""
     installed = owned.license.installed_version
     version = db.session.get(ListingVersion, (owned.license.listing_id, installed)) if installed else None
-    return at_step(owned.license, version or choosing.choose(owned))
+    return at_step(owned.license, version or choosing.choose(owned, standing=standing))
 
 
 def at_step(license: License, version: ListingVersion, n: int | None = None) -> Copy:
@@ -90,12 +91,12 @@ def edited_licenses(member_id: uuid.UUID) -> set[uuid.UUID]:
     return set(db.session.scalars(select(last.c.license_id).where(last.c.sha256.is_not(None))))
 
 
-def in_use(owned: licenses.Owned) -> Copy:
+def in_use(owned: licenses.Owned, standing: Standing | None = None) -> Copy:
     """The copy that runs and downloads use: an edited one stays what it is; an untouched one is always the newest that may be had. Raises NotFound."""
-    present = of(owned)
+    present = of(owned, standing)
     if present.is_edited:
         return present
-    chosen = choosing.choose(owned)
+    chosen = choosing.choose(owned, standing=standing)
     return present if chosen.number == present.version.number else Copy(owned.license, chosen, {}, 0)
 
 

@@ -56,8 +56,9 @@ def page(license_id: uuid.UUID, *, errors: object = None, form: Mapping[str, obj
         owned = licenses.owned(acting.member, license_id)
         if owned.listing.kind == "bundle":
             return redirect(url_for("store.show_order", order_id=license_id))
-        copy = copies.in_use(owned)
-        chosen, standing = copy.version, entitlements.standing_of(acting.member)
+        standing = entitlements.standing_of(acting.member)
+        copy = copies.in_use(owned, standing)
+        chosen = copy.version
         versions = listings.public_versions(owned.listing.id)
         mine = reviews.mine(acting.member, owned.listing.id)
         values = form or {"stars": mine.stars if mine else "", "text": mine.text if mine else ""}

@@ -14,11 +14,12 @@ from membership.entitlements import Standing, Verdict
 RELEASED = ("published", "yanked")
 
 
-def choose(owned: licenses.Owned, wanted: str | None = None) -> ListingVersion:
+def choose(owned: licenses.Owned, wanted: str | None = None, standing: Standing | None = None) -> ListingVersion:
     """The version to hand out: the wanted one; else the newest on offer, or the one bought where that is newer; else, where the holder's host is too old or
     too new for that, the installed one or the newest that fits.
 
-    Withdrawn versions and those of withdrawn listings stay there for their owners. Raises NotFound.
+    Withdrawn versions and those of withdrawn listings stay there for their owners. `standing` is the holder's, where it is known already.
+    Raises NotFound.
     """
     numbers = [number for number in ([wanted] if wanted else [owned.listing.current_version, owned.license.version]) if number]
     if not wanted and is_newer(owned.license.version, owned.listing.current_version):
@@ -28,7 +29,7 @@ def choose(owned: licenses.Owned, wanted: str | None = None) -> ListingVersion:
         raise NotFound(_("There is no such version."))
     if wanted or found.number == owned.license.installed_version:
         return found
-    standing = entitlements.standing_of(owned.license.member_id)
+    standing = standing or entitlements.standing_of(owned.license.member_id)
     return found if _fits(found, owned, standing) else _fitting(owned, standing) or found
 
 

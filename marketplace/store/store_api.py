@@ -27,7 +27,7 @@ from membership.entitlements import Standing
 blp = Blueprint("store_api", __name__, url_prefix="/api/v1", description="The store: listings, orders, licences, artifacts")
 _SAME = (
     "slug", "name_zh", "name_en", "summary_zh", "summary_en", "kind", "category", "excludes_tax", "currency", "pricing", "period", "required_rank",
-    "product_line", "required_features", "is_repeatable", "licensed_per", "minutes_saved", "updated_at",
+    "product_line", "required_features", "host_version", "is_repeatable", "licensed_per", "minutes_saved", "updated_at",
 )  # fmt: skip
 
 

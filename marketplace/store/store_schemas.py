@@ -181,6 +181,7 @@ class ListingOut(Schema):
     required_rank = fields.Integer(required=True, metadata={"description": "Least edition rank, 0 for any member."})
     product_line = fields.String(required=True, allow_none=True)
     required_features = fields.List(fields.String(), required=True)
+    host_version = fields.String(required=True, allow_none=True, metadata={"description": "Versions of the host that it works with, as a specifier: >=3.2,<4"})
     is_repeatable = fields.Boolean(required=True)
     licensed_per = fields.String(
         required=True,

@@ -281,7 +281,7 @@ def test_a_batch_leaves_no_member_behind(app: Flask) -> None:
 
 def request_of(member: Member) -> str:
     """A purchase of PACK as it goes into a batch."""
-    quote = pricing.quote(member.id, pricing.remembered(PACK), 1, at=AT)
+    quote = pricing.quote(member.id, pricing.remembered(PACK), 1, at=AT, is_judged=True)
     return orders._request(member.id, quote, orders.Wanted(new_id(), PRICE), AT, None, None)
 
 

@@ -259,7 +259,7 @@ def test_a_customer_runs_an_app_from_its_page(app, member):
     assert download.data == outputs(run)["clean.csv"]
     assert download.headers["Content-Disposition"].startswith("attachment")
     assert client_as(app, "viewer", member).get(page).status_code == 200
-    assert client_as(app, "viewer", member).post(f"/apps/{license_id}/runs").status_code == 403
+    assert client_as(app, "viewer", member).post(f"/apps/{license_id}/runs", data={"id": str(new_id())}).status_code == 403
     stranger = client_as(app, "owner", make_member())
     for address in (page, f"{page}/progress", f"{page}/files/output/0", f"/apps/{license_id}/runs"):
         assert stranger.get(address).status_code == 404

@@ -6,6 +6,7 @@ from core.db import SYSTEM, transaction
 from core.errors import NotFound
 from marketplace.release import bundles
 from marketplace.store import listings
+from membership.entitlements import Standing
 from tests.marketplace.store_world import CRM_ONLY, FREE, open_store, set_listing
 
 
@@ -25,8 +26,8 @@ def test_the_verdict_is_of_who_asks(app):
     open_store(CRM_ONLY)
     with transaction(SYSTEM):
         assert listings.find_on_show(CRM_ONLY).verdict is None
-        assert not listings.find_on_show(CRM_ONLY, {}).is_usable
-        assert listings.find_on_show(CRM_ONLY, {"crm": 1}).is_usable
+        assert not listings.find_on_show(CRM_ONLY, Standing()).is_usable
+        assert listings.find_on_show(CRM_ONLY, Standing({"crm": 1})).is_usable
 
 
 @pytest.mark.parametrize(

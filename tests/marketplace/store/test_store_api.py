@@ -16,6 +16,7 @@ from tests.sign_in import bearer
 KEYS = {
     "slug", "name_zh", "name_en", "summary_zh", "summary_en", "kind", "category", "price_minor", "excludes_tax", "currency", "pricing", "period",
     "version", "required_rank", "product_line", "required_features", "is_repeatable", "minutes_saved", "rating", "publisher", "compatible", "updated_at",
+    "host_version", "licensed_per",
 }  # fmt: skip
 
 

@@ -92,7 +92,7 @@ def test_what_needs_a_higher_edition_is_hidden_counted_and_shown_on_request(buye
     everything = page(buyer.get("/store?all=1&lang=en"))
     assert "Upgrade to use" in everything
     assert "more need another edition" not in everything
-    assert "Nothing your edition can use" in page(buyer.get("/store?q=quotation&lang=en"))
+    assert "Nothing you can use as it is" in page(buyer.get("/store?q=quotation&lang=en"))
     subscribe(member, "crm", 1)
     assert "more need another edition" not in page(buyer.get("/store?lang=en"))
 
