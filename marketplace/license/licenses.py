@@ -81,13 +81,13 @@ def owned(member_id: uuid.UUID, license_id: uuid.UUID) -> Owned:
     return Owned(*row)
 
 
-def list_owned(member_id: uuid.UUID) -> Sequence[Owned]:
-    """Licences of what is bought once, latest first."""
+def list_owned(member_id: uuid.UUID, *, with_bundles: bool = False) -> Sequence[Owned]:
+    """Licences of what is bought once, latest first; of a bundle its parts by themselves, unless it is asked for too."""
     rows = db.session.execute(
         select(License, Listing, Order)
         .join(Listing, Listing.id == License.listing_id)
         .join(Order, (Order.member_id == License.member_id) & (Order.id == License.id))
-        .where(License.member_id == member_id, License.is_exclusive, Listing.kind != "bundle")  # its parts are there by themselves
+        .where(License.member_id == member_id, License.is_exclusive, (Listing.kind != "bundle") | with_bundles)
         .order_by(License.starts_at.desc(), Listing.slug)
         .options(defer(Listing.search), defer(Listing.description_zh), defer(Listing.description_en))
     )

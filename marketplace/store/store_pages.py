@@ -137,9 +137,12 @@ def home() -> ResponseReturnValue:
     with transaction(acting):
         standing = _standing(acting)
         found = search.find(asked["q"], filters, asked["sort"], after=asked["after"], limit=PAGE_SIZE, standing=standing)
-        owned = licenses.owned_listings(acting.member_id) if acting.member_id else {}
         is_front = not (asked["q"] or filters.is_set or asked["after"])
-        updates = [one for one in licenses.list_owned(acting.member) if choosing.update_of(one, standing)] if standing and is_front else []
+        held = licenses.list_owned(acting.member, with_bundles=True) if standing and is_front else []
+        updates = [one for one in held if standing and choosing.update_of(one, standing)]
+        owned = {one.listing.id: one.license.id for one in held if one.license.state not in ("ended", "trial")}
+        if standing and not is_front:
+            owned = licenses.owned_listings(acting.member)
         recommended = recommended_for(acting.member_id, at)[:MOST_RECOMMENDED] if recommended_for and acting.member_id and is_front else []
         return render_template(
             "storefront/home.html", found=found, asked=asked, filters=filters, owned=owned, updates=updates, recommended=recommended,
