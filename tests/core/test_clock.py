@@ -140,6 +140,40 @@ def test_what_is_due_runs_at_its_own_instant_in_order(app: Flask, monkeypatch: p
     assert ran == [("first", 10), ("second", 10), ("first", 20), ("second", 20)]
 
 
+def test_what_is_due_is_asked_for_again_only_where_something_was_done(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    due = [clock.now() + timedelta(days=day) for day in range(1, 11)]
+    asked: list[int] = []
+
+    def dues(_taking_part: list[Step]) -> list[datetime | None]:
+        asked.append(len(due))
+        return [due[0] if due else None]
+
+    monkeypatch.setattr(passage, "_dues", dues)
+    monkeypatch.setitem(app.extensions, "passage", [Step("daily", "", lambda _at: due.pop(0))])
+    send(days=20)
+    clock_moves.go_on()
+    assert asked == [10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
+
+
+def test_a_move_awaits_no_disk_and_what_comes_after_does(app: Flask, nothing_due: None) -> None:
+    said: list[str] = []
+
+    def hear(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        said.append(statement)
+
+    send(days=1)
+    event.listen(db.engine, "before_cursor_execute", hear)
+    try:
+        clock_moves.go_on()
+        assert "set local synchronous_commit to off" in said
+        said.clear()
+        assert not stands().is_moving
+        assert said
+        assert not [statement for statement in said if "synchronous_commit" in statement]
+    finally:
+        event.remove(db.engine, "before_cursor_execute", hear)
+
+
 def test_what_stays_due_does_not_stop_the_clock(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[datetime] = []
     stuck = Step("stuck", "select timestamptz '2020-01-01'", tried.append)

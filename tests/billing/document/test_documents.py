@@ -2,7 +2,7 @@
 """Receipts, invoices and credit notes: what the ledger says becomes a document, once, and stays as it was."""
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from flask import Flask
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import ProgrammingError
 
+from billing import passage as billing_passage
 from billing.document import document_jobs
 from billing.document.document_models import BillingDetails, Document
 from billing.ledger.accounts import Account
@@ -134,6 +135,25 @@ def test_a_subscription_shows_base_and_seats_and_its_service_period(app: Flask) 
     assert base["tax_minor"] + seats["tax_minor"] == bill.tax_minor == accounts(member.id)[Account.TAX_PAYABLE]
     assert (bill.supplied_from, bill.supplied_until) == (AT, datetime.fromisoformat(base["service_until"]))
     assert_books_hold()
+
+
+def test_a_moving_clock_writes_a_days_documents_at_its_last_second(app: Flask) -> None:
+    """In the time zone of the legal entity, so that they bear the day's date; and what moves within that second is not left behind."""
+    member = make_member()
+
+    def due() -> datetime | None:
+        with transaction(SYSTEM) as session:
+            return session.scalar(text(f"select ({billing_passage.DOCUMENTS.due})"))  # type: ignore[no-any-return]
+
+    top_up(member, 1_000_00)
+    evening = due()
+    assert evening == datetime(2026, 6, 15, 15, 59, 59, tzinfo=UTC)  # of Shanghai
+    assert document_jobs.issue_all(evening) == 1
+    assert due() is None
+    late = evening + timedelta(milliseconds=500)
+    top_up(member, 1_000_00, at=late)
+    assert due() == late
+    assert document_jobs.issue_all(late) == 1
 
 
 def test_a_later_change_of_the_address_changes_no_document(app: Flask) -> None:

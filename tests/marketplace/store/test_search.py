@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from core.db import SYSTEM, transaction
 from core.paging import BadCursor
@@ -93,6 +94,16 @@ def test_some_of_the_words_are_better_than_nothing(store):
 @pytest.mark.parametrize("query", ["'", "a & !b", "\\", "';drop table listing--", ":*", "<->", "()", "％", "😀", "\x00x", "x" * 5000, "电" * 500])
 def test_no_query_breaks_it(store, query):
     find(query)
+
+
+def test_a_search_is_planned_for_its_terms_and_leaves_other_transactions_as_they_were(store):
+    """A plan kept for any terms takes seconds among many listings; so whoever asks a hundred times gets a hundred plans."""
+    asked = text("select current_setting('plan_cache_mode'), current_setting('enable_seqscan')")
+    with transaction(SYSTEM) as session:
+        search.find("客户")
+        assert tuple(session.execute(asked).one()) == ("force_custom_plan", "off")
+    with transaction(SYSTEM) as session:
+        assert tuple(session.execute(asked).one()) == ("auto", "on")
 
 
 def test_hidden_states_are_not_found(store):
