@@ -67,8 +67,8 @@ def preview(member_id: uuid.UUID, license_id: uuid.UUID, more: int, *, at: datet
 def wallet_preview(found: More, *, at: datetime) -> previews.Preview:
     """The charge laid on the wallet as it is."""
     member_id, currency = found.license.member_id, found.quote.listing.currency
-    balance = wallets.balance(member_id, currency, at=at)
-    return previews.of(found.quote, wallets.open_grants(member_id, currency, at=at), balance.credit_minor)
+    balance, grants = wallets.contents(member_id, currency, at=at)
+    return previews.of(found.quote, grants, balance.credit_minor)
 
 
 def add(member_id: uuid.UUID, license_id: uuid.UUID, wanted: Wanted, *, at: datetime, placed_by: uuid.UUID | None) -> Order:

@@ -261,8 +261,8 @@ def _confirmation(
         quote = quote.without_charge() if by_run else quote
         parts = listing_bundles.parts(acting.member, terms, at=at, discount_minor=discount) if terms.kind == "bundle" else []
         quote = listing_bundles.whole(terms, parts, quote.tax_rate_bp) if parts else quote
-        balance = wallets.balance(acting.member, terms.currency, at=at)
-        preview = previews.of(quote, wallets.open_grants(acting.member, terms.currency, at=at), 0 if parts else balance.credit_minor)
+        balance, grants = wallets.contents(acting.member, terms.currency, at=at)
+        preview = previews.of(quote, grants, 0 if parts else balance.credit_minor)
         current = next(one for one in listings.public_versions(terms.id) if one.number == terms.version)
         page = render_template(
             "storefront/buy.html", listing=shown.listing, publisher=shown.publisher, terms=terms, quote=quote, preview=preview, balance=balance,
