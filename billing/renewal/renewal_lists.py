@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from flask import current_app
 from flask_babel import gettext as _
 from sqlalchemy import select, text
 
@@ -12,15 +13,16 @@ from billing.renewal.renewal_models import RenewalRun, RenewalRunTotal
 from core import audit
 from core.db import db
 from core.errors import NotFound
+from core.settings import Settings
 from membership.models import Member, Subscription
 
 MOST = 50_000  # subscriptions that one forecast looks at, the earliest first
 _DUE = text("""
 select f.member_id, f.subscription_id, m.number, m.name, m.name_en, f.product_line, f.rank, f.seats, f.period, f.state, f.begins_at, f.price_minor,
   f.available_minor, f.lacking_minor, f.fault
-from forecast_renewals(array(
+from forecast_renewals(array(select t from as_told(array(
   select s from subscription s where s.state in ('trialing', 'active', 'past_due') and s.next_attempt_at <= :until and s.currency = :currency
-  order by s.next_attempt_at, s.member_id limit :most)) f
+  order by s.next_attempt_at, s.member_id limit :most), :at, :days) t)) f
 join member m on m.id = f.member_id
 where not f.is_cancelled order by f.begins_at, m.number, f.subscription_id
 """)
@@ -134,9 +136,15 @@ class Charged:
     service_until: datetime
 
 
+def _settings() -> Settings:
+    found: Settings = current_app.extensions["settings"]
+    return found
+
+
 def coming(currency: str, days: int, *, at: datetime) -> Forecast:
-    """The next renewal of every subscription that is due within `days`, what is past due included."""
-    rows = [Coming(**row._mapping) for row in db.session.execute(_DUE, {"currency": currency, "until": at + timedelta(days=days), "most": MOST})]
+    """The next renewal of every subscription that is due within `days`, what is past due included; increases that members can still be told of hold."""
+    asked = {"currency": currency, "until": at + timedelta(days=days), "most": MOST, "at": at, "days": _settings().price_change_notice_days}
+    rows = [Coming(**row._mapping) for row in db.session.execute(_DUE, asked)]
     return Forecast(rows, len(rows) < MOST)
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, select, text
 
 from billing.ledger.accounts import Account
 from billing.models import SubscriptionCharge
-from billing.renewal import renewal_jobs, renewals
+from billing.renewal import renewal_jobs, renewal_lists, renewals
 from billing.subscription import subscription_charges, subscription_overview
 from billing.subscription import subscription_previews as previews
 from billing.subscription.subscription_charges import ChangeTo
@@ -75,6 +75,9 @@ def test_the_price_that_is_shown_is_charged(app: Flask, period: str, holds: int,
     pass_time(AT, AT + looks * DAY - timedelta(hours=1))
     world.reprice("crm", AT + holds * DAY, factor=2)  # not known before: so some come too late for their announcement
     shown = overview(member, AT + looks * DAY).running[0].next
+    with transaction(SYSTEM):
+        (forecast,) = renewal_lists.coming("CNY", 400, at=AT + looks * DAY).rows
+    assert forecast.price_minor == shown.price_minor  # on finance's page
     pass_time(AT + looks * DAY, subscription.term_end)
     assert charged(subscription, subscription.term_end) == shown.price_minor
 
