@@ -213,8 +213,8 @@ NOBODYS = {
     "code",
     "version",
     "form",
-    "author_id",
+    "review_id",
     "position",  # of a milestone
     "coupon_id",
     "side",  # of a comparison
-}  # author_id: whose review it is, which all may read
+}  # review_id: all may read what buyers say

@@ -81,8 +81,9 @@ def a_reported_review(member: Member) -> Ids:
         reviews.write(reviews.license_for(member.id, listing_id), 1, "buy at my shop", member.name, at=now())
     reader = make_member()
     with transaction(acting_for(reader)):
-        review_reports.report(reader.id, listing_id, member.id, "advertising", "", at=now())
-    return {"slug": FREE, "author_id": str(member.id)}
+        review = reviews.of_listing(listing_id)[0]
+        review_reports.report(reader.id, listing_id, review.id, "advertising", "", at=now())
+    return {"slug": FREE, "review_id": str(review.id)}
 
 
 def a_key(member: Member) -> Ids:

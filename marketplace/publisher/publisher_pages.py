@@ -146,16 +146,16 @@ def _own_version(slug: str, number: str) -> tuple[ListingVersion, Listing]:
     return version, listing
 
 
-@publisher.post("/publisher/<slug>/reviews/<uuid:member_id>/answer")
+@publisher.post("/publisher/<slug>/reviews/<uuid:review_id>/answer")
 @requires("publisher")
-def answer_review(slug: str, member_id: uuid.UUID) -> ResponseReturnValue:
+def answer_review(slug: str, review_id: uuid.UUID) -> ResponseReturnValue:
     """Answer a review in public."""
     acting = actor()
     try:
         form = AnswerForm().load(request.form.to_dict())
     except ValidationError as error:
-        return _page(slug, errors={f"text-{member_id}": error.messages_dict["text"]}, status=422)
+        return _page(slug, errors={f"text-{review_id}": error.messages_dict["text"]}, status=422)
     with transaction(acting):
-        reviews.answer(publishers.own_listing(_publisher_id(acting), slug), member_id, form["text"])
+        reviews.answer(publishers.own_listing(_publisher_id(acting), slug), review_id, form["text"])
     flash(_("Your answer stands below the review."), "success")
     return redirect(url_for("publisher.show_listing", slug=slug, _anchor="reviews"))

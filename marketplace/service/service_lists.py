@@ -53,6 +53,13 @@ def of_charge(member_id: uuid.UUID, charge_id: uuid.UUID) -> uuid.UUID:
     return db.session.scalars(select(ServiceMilestone.order_id).where(ServiceMilestone.member_id == member_id, ServiceMilestone.charge_id == charge_id)).one()
 
 
+def rateable(member_id: uuid.UUID, listing_id: uuid.UUID) -> uuid.UUID | None:
+    """The member's latest order of a service of which it has accepted something."""
+    paid = select(ServiceMilestone.order_id).where(ServiceMilestone.member_id == member_id, ServiceMilestone.captured_minor > 0)
+    mine = (ServiceOrder.member_id == member_id, ServiceOrder.listing_id == listing_id, ServiceOrder.id.in_(paid))
+    return db.session.scalar(select(ServiceOrder.id).where(*mine).order_by(ServiceOrder.at.desc()).limit(1))
+
+
 def _rows(mine: object) -> list[Row]:
     orders = db.session.execute(
         select(ServiceOrder, Listing, Publisher)

@@ -21,6 +21,9 @@ from core.navigation import url_if
 from marketplace.partner import partners
 from marketplace.service import service_lists, service_offerings, services
 from marketplace.service.service_schemas import ReasonForm, ServiceForm
+from marketplace.store import reviews
+from marketplace.store.store_schemas import ReviewForm
+from membership.models import Member
 
 service_pages = Blueprint("services", __name__)
 MILESTONE_WORDS = {
@@ -58,7 +61,8 @@ def list_partners() -> ResponseReturnValue:
 def show_partner(code: str) -> ResponseReturnValue:
     """One partner: what it offers, what buyers say, and its record."""
     with transaction(actor()):
-        return render_template("partners/show.html", partner=partners.find(code))
+        partner = partners.find(code)
+        return render_template("partners/show.html", partner=partner, said=reviews.of_publisher(partner.publisher.id))
 
 
 @service_pages.get("/services")
@@ -112,9 +116,31 @@ def _confirmation(slug: str, form: dict[str, Any], *, errors: Any = None, failur
 @requires(*MEMBERS)
 def show_service(service_id: uuid.UUID) -> ResponseReturnValue:
     """One order: what is held, paid and given back, each milestone, and every step."""
+    return _order_page(service_id)
+
+
+def _order_page(service_id: uuid.UUID, *, errors: Any = None, form: dict[str, str] | None = None, status: int = 200) -> ResponseReturnValue:
     acting = actor()
     with transaction(acting):
-        return render_template("services/show.html", shown=services.show(acting.member, service_id))
+        shown, mine = services.show(acting.member, service_id), reviews.of_order(acting.member, service_id)
+        values: dict[str, Any] = form or {"stars": mine.stars if mine else "", "text": mine.text if mine else ""}
+        return render_template("services/show.html", shown=shown, mine=mine, form=values, errors=errors), status
+
+
+@service_pages.post("/services/<uuid:service_id>/review")
+@requires(*MEMBERS)
+def rate(service_id: uuid.UUID) -> ResponseReturnValue:
+    """Write or change what the member thinks of this order, shown under the organisation's name."""
+    acting = actor()
+    try:
+        form = ReviewForm().load(request.form.to_dict())
+    except ValidationError as error:
+        return _order_page(service_id, errors=error.messages, form=request.form.to_dict(), status=422)
+    with transaction(acting) as session:
+        shown = services.show(acting.member, service_id)
+        reviews.write_of_order(shown, form["stars"], form["text"], session.get_one(Member, acting.member).name, at=now())
+    flash(_("Thank you. Your rating is on the service’s page."), "success")
+    return redirect(url_for("services.show_service", service_id=service_id, _anchor="review"))
 
 
 @service_pages.post("/services/<uuid:service_id>/milestones/<int:position>/acceptance")

@@ -49,9 +49,9 @@ def report_reason(code: str) -> str:
     return str(REASONS.get(code, code))
 
 
-@review_reports_pages.route("/store/<slug>/reviews/<uuid:author_id>/report", methods=["GET", "POST"])
+@review_reports_pages.route("/store/<slug>/reviews/<uuid:review_id>/report", methods=["GET", "POST"])
 @requires(*MEMBERS)
-def report(slug: str, author_id: uuid.UUID) -> ResponseReturnValue:
+def report(slug: str, review_id: uuid.UUID) -> ResponseReturnValue:
     """Say what is wrong with a review; a reviewer decides."""
     acting, form, errors = actor(), request.form.to_dict(), None
     if request.method == "POST":
@@ -62,12 +62,12 @@ def report(slug: str, author_id: uuid.UUID) -> ResponseReturnValue:
         else:
             with transaction(acting):
                 listing = listings.find_on_show(slug).listing
-                is_new = review_reports.report(acting.member, listing.id, author_id, asked["reason"], asked["note"], at=now())
+                is_new = review_reports.report(acting.member, listing.id, review_id, asked["reason"], asked["note"], at=now())
             flash(_("Thank you. A reviewer will read it.") if is_new else _("Your report is waiting for a reviewer already."), "success" if is_new else "info")
             return redirect(url_for("store.show_listing", slug=slug, _anchor="reviews"))
     with transaction(acting):
         shown = listings.find_on_show(slug)
-        review = review_reports.reportable(acting.member, shown.listing.id, author_id)
+        review = review_reports.reportable(acting.member, shown.listing.id, review_id)
         page = render_template("storefront/report.html", listing=shown.listing, review=review, reasons=REASONS, form=form, errors=errors)
     return page, 422 if errors else 200
 
@@ -80,9 +80,9 @@ def list_reports() -> ResponseReturnValue:
         return render_template("review/reports.html", waiting=review_reports.waiting())
 
 
-@review_reports_pages.route("/review/reports/<slug>/<uuid:author_id>", methods=["GET", "POST"])
+@review_reports_pages.route("/review/reports/<slug>/<uuid:review_id>", methods=["GET", "POST"])
 @requires("reviewer", "operator")
-def decide(slug: str, author_id: uuid.UUID) -> ResponseReturnValue:
+def decide(slug: str, review_id: uuid.UUID) -> ResponseReturnValue:
     """One reported review: hide it or let it stand."""
     form, errors = request.form.to_dict(), None
     if request.method == "POST":
@@ -93,9 +93,9 @@ def decide(slug: str, author_id: uuid.UUID) -> ResponseReturnValue:
         else:
             hide = asked["decision"] == "hide"
             with transaction(actor()):
-                review_reports.decide(slug, author_id, hide=hide, reason=asked["reason"], at=now())
+                review_reports.decide(slug, review_id, hide=hide, reason=asked["reason"], at=now())
             flash(_("The review is hidden, and its author has been told why.") if hide else _("The review stays."), "success")
             return redirect(url_for("review_reports.list_reports"))
     with transaction(actor()):
-        page = render_template("review/report.html", one=review_reports.find_waiting(slug, author_id), form=form, errors=errors)
+        page = render_template("review/report.html", one=review_reports.find_waiting(slug, review_id), form=form, errors=errors)
     return page, 422 if errors else 200

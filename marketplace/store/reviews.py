@@ -1,4 +1,4 @@
-"""Reviews: a verified buyer's word, one for each listing, about the version it used; and the publisher's answer."""
+"""Reviews: a verified buyer's word, one for each listing, of a service one for each order, about the version it used; and the publisher's answer."""
 
 import uuid
 from collections.abc import Sequence
@@ -8,12 +8,15 @@ from datetime import datetime
 from flask_babel import gettext as _
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import defer
 
 from core import outbox
 from core.db import db
 from core.errors import Forbidden, NotFound
+from core.ids import new_id
 from marketplace.license import licenses
 from marketplace.models import License, Listing, Review
+from marketplace.service import services
 from marketplace.store.listings import version_key
 
 TOPIC = "review.written"
@@ -41,11 +44,28 @@ def write(license: License, stars: int, text: str, author: str, *, at: datetime)
     """
     if license.starts_at > at:
         raise NotABuyer(_("You can review this when your licence has begun."))
-    about = license.installed_version or license.version
-    values = {"version": about, "stars": stars, "text": text, "author": author, "at": at}
-    statement = insert(Review).values(member_id=license.member_id, listing_id=license.listing_id, answer=None, **values)
-    db.session.execute(statement.on_conflict_do_update(index_elements=["member_id", "listing_id"], set_=values))
-    outbox.publish(TOPIC, {"listing_id": str(license.listing_id)}, at=at, member_id=license.member_id)
+    _put(license.member_id, license.listing_id, None, license.installed_version or license.version, stars, text, author, at)
+
+
+def write_of_order(shown: services.Shown, stars: int, text: str, author: str, *, at: datetime) -> None:
+    """Write or change what the member thinks of one service order. Raises NotABuyer while nothing of it was accepted."""
+    if not shown.captured_minor:
+        raise NotABuyer(_("You can rate this once you have accepted a milestone."))
+    order = shown.order
+    _put(order.member_id, order.listing_id, order.id, order.version, stars, text, author, at)
+
+
+def _put(
+    member_id: uuid.UUID, listing_id: uuid.UUID, order_id: uuid.UUID | None, version: str, stars: int, text: str, author: str, at: datetime
+) -> None:  # fmt: skip
+    said = {"version": version, "stars": stars, "text": text, "author": author, "at": at}
+    new = insert(Review).values(member_id=member_id, id=new_id(), listing_id=listing_id, order_id=order_id, answer=None, **said)
+    if order_id is None:
+        put = new.on_conflict_do_update(index_elements=["member_id", "listing_id"], index_where=Review.order_id.is_(None), set_=said)
+    else:
+        put = new.on_conflict_do_update(index_elements=["member_id", "order_id"], index_where=Review.order_id.is_not(None), set_=said)
+    review_id = db.session.scalar(put.returning(Review.id))
+    outbox.publish(TOPIC, {"listing_id": str(listing_id), "review_id": str(review_id), "stars": stars}, at=at, member_id=member_id)
 
 
 def recount(message: outbox.OutboxMessage) -> None:
@@ -88,15 +108,33 @@ def by_version(listing_id: uuid.UUID) -> list[VersionRating]:
 
 
 def mine(member_id: uuid.UUID, listing_id: uuid.UUID) -> Review | None:
-    """The member's own review of a listing."""
-    return db.session.get(Review, (member_id, listing_id))
+    """The member's own review of a listing that it has a licence of."""
+    return db.session.scalar(select(Review).where(Review.member_id == member_id, Review.listing_id == listing_id, Review.order_id.is_(None)))
 
 
-def answer(listing: Listing, member_id: uuid.UUID, text: str) -> None:
+def of_order(member_id: uuid.UUID, order_id: uuid.UUID) -> Review | None:
+    """The member's own review of a service order."""
+    return db.session.scalar(select(Review).where(Review.member_id == member_id, Review.order_id == order_id))
+
+
+def of_publisher(publisher_id: uuid.UUID, limit: int = 10) -> Sequence[tuple[Review, Listing]]:
+    """What buyers say about anything of one publisher, latest first."""
+    rows = db.session.execute(
+        select(Review, Listing)
+        .join(Listing, Listing.id == Review.listing_id)
+        .where(Listing.publisher_id == publisher_id, Review.hidden_at.is_(None))
+        .order_by(Review.at.desc(), Review.id)
+        .limit(limit)
+        .options(defer(Listing.search))
+    )
+    return [(review, listing) for review, listing in rows]
+
+
+def answer(listing: Listing, review_id: uuid.UUID, text: str) -> None:
     """The publisher's answer to one review; an empty one takes it back. Raises NotFound."""
-    if mine(member_id, listing.id) is None:
+    answered = update(Review).where(Review.id == review_id, Review.listing_id == listing.id).values(answer=text or None)
+    if db.session.execute(answered.returning(Review.id)).first() is None:
         raise NotFound(_("There is no such review."))
-    db.session.execute(update(Review).where(Review.member_id == member_id, Review.listing_id == listing.id).values(answer=text or None))
 
 
 def license_for(member_id: uuid.UUID, listing_id: uuid.UUID) -> License:

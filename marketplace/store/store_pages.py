@@ -188,6 +188,7 @@ def show_listing(slug: str) -> ResponseReturnValue:
             checks=records.of(current) if current else [], check_words=words.CHECKS,
             replacement=listings.replacement_of(shown.listing), parts=bundle_terms.of_listing(shown.listing, at=now()),
             granted=_granted(shown.listing, current),
+            rateable=service_lists.rateable(acting.member_id, shown.listing.id) if acting.member_id and shown.listing.milestones else None,
             mine=reviews.mine(acting.member_id, shown.listing.id) if license and acting.member_id else None, help_url=compatibility.help_url(shown.verdict),
         )  # fmt: skip
 

@@ -13,13 +13,14 @@ from core.db import transaction
 from core.errors import AppError
 from core.ids import derived
 from marketplace.checks import jobs as check_jobs
-from marketplace.models import Listing, Publisher
+from marketplace.models import Listing, Publisher, Review
 from marketplace.partner import claims, partner_payables, payouts
 from marketplace.publisher import drafts, term_changes
 from marketplace.release import submissions, term_sheets
 from marketplace.service import service_decisions, service_offerings, services
 from marketplace.service.service_models import ServiceMilestone
 from marketplace.service.service_offerings import Offering, Step
+from marketplace.store import reviews
 from membership.models import User
 from operations.demo.cast import CURRENCY, Cast
 
@@ -76,6 +77,7 @@ BUNDLE = {
     "the split deals out the orders every day. Each is licensed, updated and given back by itself.",
     "price_minor": 1_098_00, "parts": ["foreign-crm-import", "order-split-by-region"],
 }  # fmt: skip
+RATINGS = [(5, "按期交付，清单清楚，验收省心。"), (3, "内容扎实，但区域报表的部分讲得太快。"), (4, "顾问熟悉我们这一行，沟通顺畅。")]
 NOTES = {1: "成果已上传到项目空间，附检查清单。", 2: "配置完成，测试账号与操作说明见附件。", 3: "培训已完成，回放链接见邮件。"}
 
 
@@ -96,6 +98,7 @@ def play(people: Sequence[Cast], since: datetime, until: datetime) -> None:
             tell(one, _place(one, slug, until - days * DAY), until - days * DAY, until)
         except AppError:
             continue  # its wallet holds too little, as happens in life
+    _rate(people, until)
     _proposals(until)
     _claims(until)
     document_jobs.issue_all(until)
@@ -166,6 +169,23 @@ def _completed(one: Cast, order_id: uuid.UUID, at: datetime, until: datetime) ->
     for position, after in ((1, 6), (2, 18)):
         _deliver(one, order_id, position, at + after * DAY)
         _accept(one, order_id, position, min(at + (after + 1) * DAY, until))
+
+
+def _rate(people: Sequence[Cast], until: datetime) -> None:
+    """Those who accepted something say what they think of it; the partner answers one of them."""
+    names = {one.id: (one.company.name, one.owner_id) for one in people}
+    with transaction(SYSTEM) as session:
+        paid = select(ServiceMilestone.member_id, ServiceMilestone.order_id).where(ServiceMilestone.charge_id.is_not(None)).distinct()
+        orders = session.execute(paid.order_by(ServiceMilestone.member_id, ServiceMilestone.order_id)).all()
+    for n, (member_id, order_id) in enumerate(orders):
+        stars, said = RATINGS[n % len(RATINGS)]
+        with transaction(Actor(kind="member", role="owner", member_id=member_id, user_id=names[member_id][1])):
+            reviews.write_of_order(services.show(member_id, order_id), stars, said, names[member_id][0], at=until - timedelta(hours=9 + n))
+    with transaction(SYSTEM) as session:
+        reviews.recount_all()
+        rated = session.execute(select(Review, Listing).join(Listing, Listing.id == Review.listing_id).where(Review.order_id.is_not(None), Review.stars < 5))
+        for review, listing in rated.all()[:1]:
+            reviews.answer(listing, review.id, "谢谢指正，培训资料已补充区域报表的做法，并加了一次答疑。")
 
 
 def _cancelled(one: Cast, order_id: uuid.UUID, at: datetime, _until: datetime) -> None:

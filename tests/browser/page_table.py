@@ -168,9 +168,9 @@ PAGES = [
     Page("csm.revenue", "csm", "/csm/revenue"),
     Page("review.queue", "reviewer", "/review"),
     Page("review.show_version", "reviewer", "/review/quote-document/{version}"),
-    Page("review_reports.report", "owner", "/store/quote-document/reviews/{author}/report"),
+    Page("review_reports.report", "owner", "/store/quote-document/reviews/{review}/report"),
     Page("review_reports.list_reports", "reviewer", "/review/reports"),
-    Page("review_reports.decide", "reviewer", "/review/reports/quote-document/{author}"),
+    Page("review_reports.decide", "reviewer", "/review/reports/quote-document/{review}"),
     Page("stewardship.list_listings", "reviewer", "/review/listings"),
     Page("stewardship.show_listing", "reviewer", "/review/listings/quote-document"),
     Page("publisher.list_listings", "publisher", "/publisher"),
@@ -316,8 +316,8 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
         f" select id, {card} from member where number = 'M00001' and not exists (select from payment_method where member_id = member.id and removed_at is null)"
     )
     world.sql(
-        "insert into review_report (member_id, id, listing_id, author_id, reason, note, at)"
-        f" select {MEMBER}, gen_random_uuid(), listing_id, member_id, 'advertising', '', clock_timestamp() from review"
+        "insert into review_report (member_id, id, listing_id, author_id, review_id, reason, note, at)"
+        f" select {MEMBER}, gen_random_uuid(), listing_id, member_id, id, 'advertising', '', clock_timestamp() from review"
         f" where listing_id = (select id from listing where slug = 'quote-document') and member_id <> {MEMBER}"
         " order by member_id limit 1 on conflict do nothing"
     )
@@ -374,7 +374,7 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
         "user": "select id from app_user where email = 'viewer@demo.example'",
         "invited": "select id from app_user where email = 'new@demo.example'",
         "version": "select v.number from listing_version v join listing l on l.id = v.listing_id where l.slug = 'quote-document' limit 1",
-        "author": "select author_id from review_report where decision is null order by at limit 1",
+        "review": "select review_id from review_report where decision is null order by at limit 1",
         "proposal": "select id from approval where state = 'proposed' limit 1",
         "run": "select md5('run of the pages')::uuid",
         "edited_license": f"select license_id from copy_step where member_id = {MEMBER} order by n limit 1",

@@ -8,6 +8,7 @@ from sqlalchemy.exc import ProgrammingError
 from core import outbox
 from core.actor import Actor
 from core.db import SYSTEM, transaction
+from core.ids import new_id
 from marketplace.models import License, Listing, Review
 from marketplace.store import reviews
 from tests.factories import AT, make_member
@@ -69,7 +70,7 @@ def test_nobody_writes_in_anothers_name(store):
     mine, theirs = make_member(), make_member()
     buy(theirs, FREE)
     with pytest.raises(ProgrammingError), transaction(acting_for(mine)) as session:
-        session.add(Review(member_id=theirs.id, listing_id=store[FREE], version="1.0.0", stars=1, text="", author="x", answer=None, at=AT))
+        session.add(Review(member_id=theirs.id, id=new_id(), listing_id=store[FREE], version="1.0.0", stars=1, text="", author="x", answer=None, at=AT))
 
 
 def test_the_publisher_answers_its_own_reviews_and_keeps_the_stars(store):
@@ -81,8 +82,8 @@ def test_the_publisher_answers_its_own_reviews_and_keeps_the_stars(store):
         other = session.query(Listing).filter_by(slug="order-split-by-region").one()
     assert own.publisher_id != other.publisher_id
     publisher = Actor(kind="publisher", role="publisher", publisher_id=own.publisher_id)
-    with transaction(publisher):
-        reviews.answer(own, member.id, "we mended it")
+    with transaction(publisher) as session:
+        reviews.answer(own, session.query(Review.id).scalar(), "we mended it")
     stranger = Actor(kind="publisher", role="publisher", publisher_id=other.publisher_id)
     with transaction(stranger):
         assert reviews.of_listing(own.id) == []
