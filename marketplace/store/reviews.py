@@ -13,7 +13,7 @@ from sqlalchemy.orm import defer
 from core import outbox
 from core.db import db
 from core.errors import Forbidden, NotFound
-from core.ids import new_id
+from core.ids import derived
 from marketplace.license import licenses
 from marketplace.models import License, Listing, Review
 from marketplace.service import services
@@ -59,7 +59,9 @@ def _put(
     member_id: uuid.UUID, listing_id: uuid.UUID, order_id: uuid.UUID | None, version: str, stars: int, text: str, author: str, at: datetime
 ) -> None:  # fmt: skip
     said = {"version": version, "stars": stars, "text": text, "author": author, "at": at}
-    new = insert(Review).values(member_id=member_id, id=new_id(), listing_id=listing_id, order_id=order_id, answer=None, **said)
+    new = insert(Review).values(
+        member_id=member_id, id=derived("review", member_id, order_id or listing_id), listing_id=listing_id, order_id=order_id, answer=None, **said
+    )
     if order_id is None:
         put = new.on_conflict_do_update(index_elements=["member_id", "listing_id"], index_where=Review.order_id.is_(None), set_=said)
     else:

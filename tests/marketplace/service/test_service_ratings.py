@@ -93,12 +93,13 @@ def test_the_database_itself_keeps_ratings_to_orders_of_ones_own(member):
     order_id = begun(member)
     other = make_member()
     rate(member, order_id, 5)
+    me, them = acting_for(member), acting_for(other)
     values = {"listing_id": ID, "version": "1.0.0", "stars": 1, "text": "", "author": "x", "answer": None, "at": AT}
-    with pytest.raises(IntegrityError), transaction(acting_for(other)) as session:
-        session.execute(insert(Review).values(member_id=other.id, id=new_id(), order_id=order_id, **values))
-    with pytest.raises(IntegrityError), transaction(acting_for(member)) as session:
-        session.execute(insert(Review).values(member_id=member.id, id=new_id(), order_id=order_id, **values))
-    with pytest.raises(ProgrammingError), transaction(acting_for(member)) as session:
+    with pytest.raises(IntegrityError), transaction(them) as session:
+        session.execute(insert(Review).values(member_id=them.member_id, id=new_id(), order_id=order_id, **values))
+    with pytest.raises(IntegrityError), transaction(me) as session:
+        session.execute(insert(Review).values(member_id=me.member_id, id=new_id(), order_id=order_id, **values))
+    with pytest.raises(ProgrammingError), transaction(me) as session:
         session.query(Review).update({"order_id": None})
     with transaction(Actor(kind="publisher", role="publisher", publisher_id=new_id())) as session:
         assert session.query(Review).count() == 0
