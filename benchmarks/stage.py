@@ -108,12 +108,13 @@ def fill(app: Flask, members: int, each_minor: int) -> list[str]:
     from marketplace.publisher import publishers
     from marketplace.release import bundles, publishing
     from membership import api_keys
-    from membership.models import LegalEntity, Member
+    from membership.models import LegalEntity, Member, ProductLine
 
     at = clock.now()
     entity = derived("benchmark", "entity")
     with app.app_context(), transaction(SYSTEM) as session:
         session.add(LegalEntity(id=entity, name="Benchmark", currency="CNY", timezone="Asia/Shanghai", tax_rate_bp=600))
+        session.add(ProductLine(code="crm", name_zh="客户", name_en="CRM"))
         session.flush()
         ids = [derived("benchmark", n) for n in range(members)]
         session.execute(

@@ -4,10 +4,11 @@ Versions are release numbers (`3.2`, `3.2.1`), compared as PEP 440 says; apps de
 """
 
 import re
+import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 
@@ -33,9 +34,11 @@ class _Memory:
 
     releases: Mapping[str, str] = field(default_factory=dict)
     believed_until: float = 0.0  # on the monotonic clock
+    due_at: float = 0.0  # when somebody is to look again
 
 
 _memory = [_Memory()]
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +108,25 @@ def fits_releases(line: str | None, specifier: str | None) -> bool:
     return bool(wanted) and all(fits(version, specifier) for version in wanted)
 
 
+def is_due() -> bool:
+    """Is it time to look the current releases up again?"""
+    return time.monotonic() >= _memory[0].due_at
+
+
+def takes_turn() -> bool:
+    """Is it time to look them up again, and this thread the one that does?"""
+    with _lock:
+        if not is_due():
+            return False
+        _memory[0] = replace(_memory[0], due_at=time.monotonic() + TTL_S / 2)
+        return True
+
+
 def refresh() -> None:
     """Look the current releases up again."""
     releases = {row[0]: row[1] for row in db.session.execute(select(ProductLine.code, ProductLine.release))}
-    _memory[0] = _Memory(releases, time.monotonic() + TTL_S)
+    at = time.monotonic()
+    _memory[0] = _Memory(releases, at + TTL_S, at + TTL_S / 2)
 
 
 def forget_all() -> None:

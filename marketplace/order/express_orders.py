@@ -12,7 +12,7 @@ from core import access, clock
 from core.server import ExpressLane
 from marketplace.order import orders, orders_api
 from marketplace.order.order_batches import Gatherer
-from membership import api_keys
+from membership import api_keys, hosts
 
 PATH = re.compile(r"/api/v1/listings/([a-z0-9-]+)/orders")
 LONGEST_BODY = 1024
@@ -27,7 +27,7 @@ def lane(app: Flask, gatherer: Gatherer) -> ExpressLane:
     async def answer(path: re.Match[str], key: str, body: bytes) -> tuple[int, str] | None:
         acting = api_keys.known_good(api_keys.hash_key(key))
         wanted = _wanted(body)
-        if acting is None or acting.role not in admitted or acting.has_own_host or wanted is None:
+        if acting is None or acting.role not in admitted or acting.has_own_host or hosts.is_due() or wanted is None:
             return None
         with app.app_context():
             at = clock.now_as_known()

@@ -12,6 +12,7 @@ from core.db import transaction
 from core.openapi import Blueprint
 from core.schemas import Problem, RecordSchema
 from marketplace.order import orders
+from membership import hosts
 
 blp = Blueprint("orders_api", __name__, url_prefix="/api/v1", description="Buying from the store")
 
@@ -62,6 +63,9 @@ class OrderOut(RecordSchema):
 def create_order(order_in: dict[str, Any], slug: str) -> Response:
     """Buy a listing from the wallet. The same id and content again returns the first order."""
     acting, wanted, at = actor(), orders.Wanted(**order_in), now()
+    if hosts.takes_turn():
+        with transaction(acting):
+            hosts.refresh()
     placed = None if acting.has_own_host else orders.place_alone(acting.member, slug, wanted, at=at, placed_by=acting.user_id)
     if placed is None:
         with transaction(acting):
