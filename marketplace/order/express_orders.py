@@ -37,9 +37,8 @@ def lane(app: Flask, gatherer: Gatherer) -> ExpressLane:
         row = await gatherer.place(prepared.request)
         if row is None or row[0] not in ("new", "replayed"):
             return None  # nothing stands, so the view may try it again
-        with app.app_context():
-            placed = prepared.outcome(row)
-            return (201, orders_api.as_json(placed)) if placed else None
+        placed = prepared.outcome(row)
+        return (201, orders_api.as_json(placed)) if placed else None
 
     return ExpressLane("POST", PATH, LONGEST_BODY, answer)
 
