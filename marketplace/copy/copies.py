@@ -138,7 +138,7 @@ def check_editable(owned: licenses.Owned, copy: Copy, path: str) -> None:
 
 def write(license: License, version: ListingVersion, outcomes: Sequence[Outcome], by: Writer) -> None:
     """Add the steps, and keep what they hold. Nothing is ever overwritten."""
-    hashes = {one.name: one.sha256 for one in contents.of(version.sha256).files}
+    hashes = {one.name: one.sha256 for one in contents.of(version.sha256).files} if outcomes else {}
     for one in outcomes:
         sha256 = payload.digest(one.content) if one.content is not None else None
         if one.content is not None:

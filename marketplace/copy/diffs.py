@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from marketplace.copy import payload
-from marketplace.copy.merging import MOST_MERGED_LINES
+from marketplace.copy.merging import MOST_LINES
 
 AROUND = 3  # lines shown before and after a difference
-LONGEST_LINE = 2_000  # of which more is shown as it is, without marks within it
+LONGEST_LINE = 400  # a longer one is marked as a whole
+LONGEST_SHOWN = 2_000  # characters of a line in a unified diff
+MOST_MARKED = 300  # pairs of lines whose words are compared; the others are marked as a whole
 _WORDS = re.compile(r"\w+|\s+|.", re.ASCII)
 
 Pieces = list[tuple[str, bool]]  # text, and whether it differs from the other side
@@ -46,16 +48,18 @@ def rows(mine: bytes, new: bytes, base: bytes | None, name: str) -> list[Row] | 
     if texts[0] is None or texts[1] is None:
         return None
     left, right = (text.splitlines() for text in texts if text is not None)
-    if max(len(left), len(right)) > MOST_MERGED_LINES:
+    if max(len(left), len(right)) > MOST_LINES:
         return None
     begun = (payload.text_of(base, name) or "").splitlines() if base is not None else []
     own_left, own_right = _changed(begun, left), _changed(begun, right)
     found: list[Row] = []
+    marked = 0
     for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, left, right).get_opcodes():
         pairs = max(i2 - i1, j2 - j1)
         for n in range(pairs):
             i, j = (i1 + n if i1 + n < i2 else None), (j1 + n if j1 + n < j2 else None)
-            before, after = _pieces(left[i] if i is not None else None, right[j] if j is not None else None, is_same=tag == "equal")
+            marked += tag == "replace"
+            before, after = _pieces(left[i] if i is not None else None, right[j] if j is not None else None, tag == "equal", marked <= MOST_MARKED)
             found.append(
                 Row(
                     Side(i + 1, before, i in own_left) if i is not None else None,
@@ -71,9 +75,9 @@ def unified(before: bytes, after: bytes, name: str, most: int = 300) -> list[str
     if texts[0] is None or texts[1] is None:
         return None
     left, right = (text.splitlines() for text in texts if text is not None)
-    if max(len(left), len(right)) > MOST_MERGED_LINES:
+    if max(len(left), len(right)) > MOST_LINES:
         return None
-    return [line[:LONGEST_LINE] for line in list(difflib.unified_diff(left, right, n=2, lineterm=""))[2 : 2 + most]]
+    return [line[:LONGEST_SHOWN] for line in list(difflib.unified_diff(left, right, n=2, lineterm=""))[2 : 2 + most]]
 
 
 def _changed(before: Sequence[str], after: Sequence[str]) -> set[int]:
@@ -82,10 +86,10 @@ def _changed(before: Sequence[str], after: Sequence[str]) -> set[int]:
     return {n for tag, _i1, _i2, j1, j2 in codes if tag != "equal" for n in range(j1, j2)}
 
 
-def _pieces(left: str | None, right: str | None, *, is_same: bool) -> tuple[Pieces, Pieces]:
+def _pieces(left: str | None, right: str | None, is_same: bool, by_word: bool) -> tuple[Pieces, Pieces]:
     if is_same:
         return [(left or "", False)], [(right or "", False)]
-    if left is None or right is None or max(len(left), len(right)) > LONGEST_LINE:
+    if left is None or right is None or not by_word or max(len(left), len(right)) > LONGEST_LINE:
         return ([(left, True)] if left is not None else []), ([(right, True)] if right is not None else [])
     ours, theirs = _WORDS.findall(left), _WORDS.findall(right)
     before: Pieces = []

@@ -13,7 +13,7 @@ from marketplace.copy import payload
 
 MINE, NEW, BOTH, MERGED = "mine", "new", "both", "merged"
 CHOICES = (MINE, NEW, BOTH, MERGED)
-MOST_MERGED_LINES = 1_500  # more are not laid beside each other: the time that takes grows with the square
+MOST_LINES = 1_000  # more are not laid beside each other: the time that takes grows with the square
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def merged(base: bytes | None, mine: bytes, new: bytes | None, path: str) -> byt
         return None
     texts = [payload.text_of(side, path) for side in (base, mine, new)]
     sides = [text.splitlines(keepends=True) for text in texts if text is not None]
-    if len(sides) < len(texts) or max(map(len, sides)) > MOST_MERGED_LINES:
+    if len(sides) < len(texts) or max(map(len, sides)) > MOST_LINES:
         return None
     began, ours, their_own = sides
     groups = list(Merge3(began, ours, their_own).merge_groups())
