@@ -20,8 +20,8 @@ from marketplace.order.order_batches import Gatherer
 from marketplace.order.orders import Wanted
 from marketplace.order.orders_api import OrderIn
 from membership import api_keys, hosts, taxes
-from membership.models import ApiKey
-from tests.factories import make_member
+from membership.models import ApiKey, HostVersion
+from tests.factories import AT, make_member
 from tests.marketplace.store_world import CRM_ONLY, FREE, ONE_TIME, PACK, open_store
 from tests.served import Answer, Served
 from tests.sign_in import bearer
@@ -160,6 +160,18 @@ def test_a_key_revoked_here_buys_nothing(served: Served, lane: Lane) -> None:
         key_id = session.query(ApiKey).filter_by(key_hash=key_hash).one().id
         api_keys.revoke(key_id, at=datetime.now(UTC))
     assert served.ask("POST", PATH, body, headers).status_code == 401
+    assert not any(lane.answered)
+
+
+def test_a_member_whose_host_runs_another_version_is_judged_by_the_view(served: Served, lane: Lane) -> None:
+    member = make_member(paid=1_000)
+    with transaction(SYSTEM) as session:
+        session.add_all(HostVersion(member_id=member.id, product_line=line, version="0.9", source="reported", at=AT) for line in ("crm", "ops"))
+    headers = bearer("buyer", member)
+    with transaction(SYSTEM):
+        api_keys.identify(api_keys.hash_key(headers["Authorization"].removeprefix("Bearer ")))
+    refused = served.ask("POST", PATH, json.dumps({"id": str(new_id()), "price_minor": PRICE}).encode(), headers)
+    assert (refused.status_code, refused.json["code"]) == (403, "host_version_unfit")
     assert not any(lane.answered)
 
 
