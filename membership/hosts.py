@@ -123,7 +123,9 @@ def takes_turn() -> bool:
 
 
 def refresh() -> None:
-    """Look the current releases up again."""
+    """Look the current releases up again, where what is known is too old to be believed."""
+    if time.monotonic() < _memory[0].believed_until:
+        return
     releases = {row[0]: row[1] for row in db.session.execute(select(ProductLine.code, ProductLine.release))}
     at = time.monotonic()
     _memory[0] = _Memory(releases, at + TTL_S, at + TTL_S / 2)

@@ -63,10 +63,13 @@ class Copy:
 
 
 def of(owned: licenses.Owned, standing: Standing | None = None) -> Copy:
-    """The copy as it is: of the version that is installed, else of the one that would be. Raises NotFound."""
+    """The copy as it is: of the installed version, with what is the member's; else of the version that would be installed, with nothing. Raises NotFound.
+
+    What was made of a version that was taken out is there again when it is put in again.
+    """
     installed = owned.license.installed_version
     version = db.session.get(ListingVersion, (owned.license.listing_id, installed)) if installed else None
-    return at_step(owned.license, version or choosing.choose(owned, standing=standing))
+    return at_step(owned.license, version) if version else Copy(owned.license, choosing.choose(owned, standing=standing), {}, 0)
 
 
 def at_step(license: License, version: ListingVersion, n: int | None = None) -> Copy:

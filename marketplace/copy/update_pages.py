@@ -13,7 +13,7 @@ from core.actor import actor
 from core.clock import now
 from core.db import transaction
 from core.errors import AppError, NotFound
-from marketplace.copy import checking, copies, diffs, merging, payload, updates
+from marketplace.copy import checking, diffs, merging, payload, updates
 from marketplace.copy.pages import attachment, copy_pages, settings, writer
 from marketplace.license import licenses
 from marketplace.sandbox.limits import Limits
@@ -37,10 +37,9 @@ def _page(license_id: uuid.UUID, wanted: str | None, *, chosen: Mapping[str, str
             flash(error.detail, "info")
             return redirect(url_for("apps.show_app", license_id=license_id), 303)
         before, after = contents.of(update.copy.version.sha256), contents.of(update.version.sha256)
-        kept = copies.theirs(update.copy.version)
         page = render_template(
             "copies/update.html", owned=owned, listing=owned.listing, license=owned.license, update=update, compared=_compared(update),
-            changed=_changed(kept, copies.theirs(update.version), update, before, after), added=_added(before, after), chosen=chosen or {}, errors=errors,
+            changed=_changed(update, before, after), added=_added(before, after), chosen=chosen or {}, errors=errors,
             field_of=field_of, is_valid=licenses.is_valid(owned.license, now()), may_update=acting.role in ("owner", "buyer"),
         )  # fmt: skip
     return page, status
@@ -62,11 +61,9 @@ def field_of(path: str) -> str:
     return f"choice-{payload.digest(path.encode())[:12]}"
 
 
-def _changed(
-    old: Mapping[str, bytes], new: Mapping[str, bytes], update: updates.Update, before: contents.Contents, after: contents.Contents
-) -> list[tuple[str, str, list[str] | None]]:
+def _changed(update: updates.Update, before: contents.Contents, after: contents.Contents) -> list[tuple[str, str, list[str] | None]]:
     """(what became of it, file, lines of its difference) of each of the publisher's working files that differ and are not asked about."""
-    asked = {one.path for one in update.open_changes}
+    old, new, asked = update.old, update.new, {one.path for one in update.open_changes}
     works = {*payload.names(before.manifest, old), *payload.names(after.manifest, new)}
     rows = [(kind, entry.name) for kind, entry in contents.file_changes(after, before) if kind != "same" and entry.name in works - asked]
     return [(kind, name, diffs.unified(old[name], new[name], name) if kind == "changed" else None) for kind, name in rows]

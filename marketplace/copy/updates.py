@@ -17,6 +17,7 @@ from marketplace.license import choosing, installs, license_terms, licenses
 from marketplace.models import ListingVersion
 from marketplace.release import lifecycle
 from marketplace.seat import seats
+from membership import entitlements
 
 
 class ChoiceNeeded(Conflict):
@@ -38,6 +39,8 @@ class Update:
     copy: Copy
     version: ListingVersion
     changes: Sequence[Change]
+    old: Mapping[str, bytes]  # the publisher's files of the copy's version
+    new: Mapping[str, bytes]  # and of the other
 
     @property
     def open_changes(self) -> list[Change]:
@@ -63,28 +66,27 @@ def plan(owned: licenses.Owned, wanted: str | None = None) -> Update:
     Raises NoSeat, NotFound, NothingToUpdate, Incompatible, Quarantined.
     """
     seats.check(owned.license, actor())
-    copy = copies.of(owned)
-    version = choosing.choose(owned, wanted)
+    standing = entitlements.standing_of(owned.license.member_id)
+    copy = copies.of(owned, standing)
+    version = choosing.choose(owned, wanted, standing)
     if version.number == owned.license.installed_version:
         raise NothingToUpdate(_("Version %(number)s is the one you have.", number=version.number))
     lifecycle.check_usable(owned.listing, version)
-    installs.check(owned, version)
-    if not copy.is_edited or owned.license.installed_version is None:
-        return Update(copy, version, [])
-    return Update(copy, version, merging.changes(copies.theirs(copy.version), copies.mine(copy), copies.theirs(version)))
+    installs.check(owned, version, standing)
+    old, new = copies.theirs(copy.version), copies.theirs(version)
+    return Update(copy, version, merging.changes(old, copies.mine(copy), new) if copy.is_edited else [], old, new)
 
 
 def begin(owned: licenses.Owned, wanted: str | None, choices: Mapping[str, str], by: Writer) -> Draft:
     """Decide an update. Raises what `plan` raises, LicenseEnded, ChoiceNeeded."""
     licenses.check(owned.license, by.at)
     update = plan(owned, wanted)
-    theirs = copies.theirs(update.version) if update.changes else {}
     try:
-        outcomes = merging.resolve(update.changes, choices, update.copy.version.number, theirs)
+        outcomes = merging.resolve(update.changes, choices, update.copy.version.number, update.new)
     except merging.Undecided as error:
         raise _needed(update, error) from error
     own = {one.path: one.content for one in outcomes if one.content is not None}
-    bundle = payload.packed(dict(update.version.manifest), {**theirs, **own}).content if own else None
+    bundle = payload.packed(dict(update.version.manifest), {**update.new, **own}).content if own else None
     before = (owned.license.installed_version, update.copy.n)
     return Draft(owned.license.id, owned.listing.kind, update.version.number, outcomes, before, bundle)
 

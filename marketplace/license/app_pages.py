@@ -21,6 +21,7 @@ from marketplace.seat import seats
 from marketplace.store import contents, listings, reviews
 from marketplace.store.store_schemas import ReviewForm
 from membership import entitlements
+from membership.entitlements import Standing
 from membership.models import Member
 
 apps = Blueprint("apps", __name__)
@@ -56,10 +57,10 @@ def page(license_id: uuid.UUID, *, errors: object = None, form: Mapping[str, obj
         owned = licenses.owned(acting.member, license_id)
         if owned.listing.kind == "bundle":
             return redirect(url_for("store.show_order", order_id=license_id))
-        standing = entitlements.standing_of(acting.member)
+        versions = listings.public_versions(owned.listing.id)
+        standing = entitlements.standing_of(acting.member) if owned.update or not owned.license.installed_version else Standing()
         copy = copies.in_use(owned, standing)
         chosen = copy.version
-        versions = listings.public_versions(owned.listing.id)
         mine = reviews.mine(acting.member, owned.listing.id)
         values = form or {"stars": mine.stars if mine else "", "text": mine.text if mine else ""}
         rendered = render_template(

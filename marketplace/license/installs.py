@@ -16,6 +16,8 @@ from marketplace.license import license_terms, licenses
 from marketplace.license.install_models import InstallEvent
 from marketplace.models import License, Listing, ListingVersion
 from marketplace.store import compatibility
+from membership import entitlements
+from membership.entitlements import Standing
 
 
 class NotInstalled(Conflict):
@@ -41,9 +43,10 @@ def record(owned: licenses.Owned, version: ListingVersion, *, at: datetime, user
     db.session.flush()
 
 
-def check(owned: licenses.Owned, version: ListingVersion) -> None:
-    """May this version be put in? Raises Incompatible, with the reason and what would do."""
-    compatibility.check(owned.license.member_id, compatibility.of_version(owned.listing, version))
+def check(owned: licenses.Owned, version: ListingVersion, standing: Standing | None = None) -> None:
+    """May this version be put in by a holder of this standing (asked for where it is not known)? Raises Incompatible, with the reason and what would do."""
+    standing = standing or entitlements.standing_of(owned.license.member_id)
+    compatibility.refuse(compatibility.judge(compatibility.of_version(owned.listing, version), standing))
 
 
 def uninstall(member_id: uuid.UUID, license_id: uuid.UUID, *, at: datetime, user_id: uuid.UUID | None) -> License:

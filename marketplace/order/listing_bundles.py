@@ -21,6 +21,8 @@ from marketplace.license import license_terms, licenses
 from marketplace.models import License, Listing, ListingVersion, Order, Publisher
 from marketplace.order import order_entries, pricing
 from marketplace.order.bundle_models import BundlePart
+from marketplace.store import compatibility
+from membership import entitlements
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,12 @@ def parts(member_id: uuid.UUID, bundle: pricing.Offered, *, at: datetime, discou
     alone = [one.paid_minor(1, pricing.rate_of(member_id, one, at)) for one in terms]
     shares = split(bundle.price_minor, alone)
     discounts = split(discount_minor, shares) if discount_minor else [0] * len(shares)
+    standing = entitlements.standing_of(member_id)
     found = []
     for (listing, _publisher), one, by_itself, share, discount in zip(rows, terms, alone, shares, discounts, strict=True):
         offered = replace(one, price_minor=share, excludes_tax=False)
-        quote = pricing.quote(member_id, offered, 1, at=at, discount_minor=discount)
+        compatibility.refuse(compatibility.judge(offered, standing))
+        quote = pricing.quote(member_id, offered, 1, at=at, discount_minor=discount, is_judged=True)
         found.append(Part(listing, quote, by_itself, owned.get(listing.id)))
     return found
 

@@ -257,7 +257,7 @@ def _confirmation(
             flash(_("You own this already. Nothing was charged."), "info")
             return redirect(url_for("apps.show_app", license_id=license_id))
         discount, errors = _lowered(terms, quantity, coupon, at, errors)
-        quote = pricing.quote(acting.member, terms, quantity, at=at, discount_minor=discount)
+        quote = pricing.quote(acting.member, terms, quantity, at=at, discount_minor=discount, is_judged=True)  # as shown
         by_run = quote if terms.pricing == "usage" else None
         quote = quote.without_charge() if by_run else quote
         parts = listing_bundles.parts(acting.member, terms, at=at, discount_minor=discount) if terms.kind == "bundle" else []

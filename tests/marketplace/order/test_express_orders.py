@@ -49,6 +49,7 @@ class Lane:
 def lane(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lane]:
     monkeypatch.setattr(api_keys, "TTL_S", 600.0)  # on a slow machine too, nothing is looked up again during a test
     monkeypatch.setattr(hosts, "TTL_S", 600.0)
+    hosts.forget_all()
     monkeypatch.setattr(clock, "CACHE_S", 600.0)
     monkeypatch.setitem(app.extensions, "movable_clock", clock.MovableClock())
     clock.now()
