@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select, text
 
 from billing.renewal.renewal_models import RenewalRun, RenewalRunTotal
+from billing.wallet import wallets
 from core import audit
 from core.db import db
 from core.errors import NotFound
@@ -22,7 +23,7 @@ select f.member_id, f.subscription_id, m.number, m.name, m.name_en, f.product_li
   f.available_minor, f.lacking_minor, f.fault
 from forecast_renewals(array(select t from as_told(array(
   select s from subscription s where s.state in ('trialing', 'active', 'past_due') and s.next_attempt_at <= :until and s.currency = :currency
-  order by s.next_attempt_at, s.member_id limit :most), :at, :days) t)) f
+  order by s.next_attempt_at, s.member_id limit :most), :at, :days) t), :order) f
 join member m on m.id = f.member_id
 where not f.is_cancelled order by f.begins_at, m.number, f.subscription_id
 """)
@@ -143,7 +144,8 @@ def _settings() -> Settings:
 
 def coming(currency: str, days: int, *, at: datetime) -> Forecast:
     """The next renewal of every subscription that is due within `days`, what is past due included; increases that members can still be told of hold."""
-    asked = {"currency": currency, "until": at + timedelta(days=days), "most": MOST, "at": at, "days": _settings().price_change_notice_days}
+    asked: dict[str, object] = {"currency": currency, "until": at + timedelta(days=days), "most": MOST, "at": at, "days": _settings().price_change_notice_days}
+    asked["order"] = wallets.consumption_order()
     rows = [Coming(**row._mapping) for row in db.session.execute(_DUE, asked)]
     return Forecast(rows, len(rows) < MOST)
 

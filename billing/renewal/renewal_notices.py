@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from flask import current_app
 from sqlalchemy import text
 
+from billing.wallet import wallets
 from core.db import db
 from core.settings import Settings
 
@@ -18,7 +19,7 @@ with soon as materialized (
 ), coming as materialized (
   select f.* from forecast_renewals(array(
     select s from subscription s where s.state in ('trialing', 'active', 'past_due') and s.next_attempt_at <= :until
-      and s.member_id = any (array(select (x.s).member_id from soon x)))) f
+      and s.member_id = any (array(select (x.s).member_id from soon x))), :order) f
   join soon x on (x.s).member_id = f.member_id and (x.s).id = f.subscription_id
 ), marked as (
   update subscription s set told_term = s.term from coming c where s.member_id = c.member_id and s.id = c.subscription_id returning s.id
@@ -75,7 +76,7 @@ def _settings() -> Settings:
 def tell_upcoming(at: datetime, limit: int = BATCH) -> int:
     """Announce renewals of the next `renewal_notice_days`: amount, day, and what the wallet lacks. Call it until it returns 0."""
     until = at + timedelta(days=_settings().renewal_notice_days)
-    return db.session.scalar(_UPCOMING, {"at": at, "until": until, "most": limit}) or 0
+    return db.session.scalar(_UPCOMING, {"at": at, "until": until, "most": limit, "order": wallets.consumption_order()}) or 0
 
 
 def tell_increases(at: datetime, after: tuple[object, object] | None = None, limit: int = BATCH) -> tuple[tuple[object, object] | None, int]:
