@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0453"
-down_revision = "0421"
+down_revision = "0422"
 branch_labels = None
 depends_on = None
 
