@@ -260,7 +260,7 @@ class Product:
     def _web(self) -> Child:
         settings = self.settings
         command = [
-            sys.executable, "-m", "granian", "--interface", "rsgi", "--factory", "--host", settings.host, "--port", str(settings.port),
+            sys.executable, "-m", "granian", "--interface", "rsgi", "--loop", "uvloop", "--factory", "--host", settings.host, "--port", str(settings.port),
             "--workers", str(settings.web_concurrency), "--runtime-mode", "st", "--backlog", "1024",
             "--no-ws", "--respawn-failed-workers", "--respawn-interval", "1", "--workers-kill-timeout", "8", "app:create_server",
         ]  # fmt: skip

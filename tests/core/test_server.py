@@ -35,7 +35,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def url(closed: Path) -> Iterator[str]:
     port = free_port()
     command = [
-        sys.executable, "-m", "granian", "--interface", "rsgi", "--factory", "--host", "127.0.0.1", "--port", f"{port}", "--workers", "1",
+        sys.executable, "-m", "granian", "--interface", "rsgi", "--loop", "uvloop", "--factory", "--host", "127.0.0.1", "--port", f"{port}", "--workers", "1",
         "--runtime-mode", "st", "--no-ws", "--log-level", "warning", "tests.core.served_app:create_server",
     ]  # fmt: skip
     environment = {**os.environ, **ENVIRONMENT, "PORT": f"{port}", "CLOSED": f"{closed}", "PYTHONPATH": f"{ROOT}"}
