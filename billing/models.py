@@ -274,6 +274,10 @@ class SubscriptionCharge(Base):
     run_id: Mapped[uuid.UUID | None]  # the renewal run that paid it; None: a top-up, or the member itself
     service_units: Mapped[int | None]  # how many proration units it covers; None: a whole term
     is_deferred: Mapped[bool] = mapped_column(default=False, server_default=text("false"))  # taken up into the schedule of recognition
+    motion_rank: Mapped[int | None]  # these four where the charge is its motion, too: a plain renewal (view subscription_history)
+    motion_seats: Mapped[int | None]
+    arr_before_minor: Mapped[int | None]
+    arr_after_minor: Mapped[int | None]
     __table_args__ = (
         CheckConstraint("state in ('paid', 'unpaid', 'void')", name="state"),
         CheckConstraint(

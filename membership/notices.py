@@ -22,7 +22,7 @@ Details = dict[str, Any]
 _RENEWED = text(
     "select v.id, v.at, jsonb_build_object('name_zh', l.name_zh || ' · ' || e.name_zh, 'name_en', l.name_en || ' · ' || e.name_en,"
     " 'amount_minor', v.amount_minor, 'currency', v.currency) as details"
-    " from subscription_motion v join subscription s on s.member_id = v.member_id and s.id = v.subscription_id"
+    " from subscription_history v join subscription s on s.member_id = v.member_id and s.id = v.subscription_id"
     " join product_line l on l.code = s.product_line join edition e on e.product_line = s.product_line and e.rank = v.rank"
     " where v.member_id = :member and v.motion = 'renewal' and not exists ("  # before decision 0024 they were stored
     "   select from notice n where n.member_id = v.member_id and n.kind = 'subscription_renewed' and n.at = v.at)"

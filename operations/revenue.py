@@ -18,7 +18,7 @@ KINDS = ("new", "renewal", "seats", "edition", "store", "credit")
 _KIND = """case motion when 'new' then 'new' when 'renewal' then 'renewal' when 'resume' then 'renewal' when 'seats' then 'seats'
   when 'upgrade' then 'edition' when 'downgrade' then 'edition' when 'period' then 'edition' else 'credit' end"""
 _LINES = f"""
-  select v.at, {_KIND} as kind, v.amount_minor, v.csm_id, v.member_id from subscription_motion v
+  select v.at, {_KIND} as kind, v.amount_minor, v.csm_id, v.member_id from subscription_history v
   where v.currency = :currency and v.at >= :since and v.at < :until and v.amount_minor <> 0
   union all
   select at, 'store', total_minor, csm_id, member_id from store_order
@@ -40,12 +40,12 @@ select coalesce(sum(arr_after_minor - arr_before_minor) filter (where at < :sinc
   coalesce(sum(arr_before_minor - arr_after_minor)
     filter (where at >= :since and (arr_after_minor > 0 or motion = 'pause') and arr_after_minor < arr_before_minor), 0),
   coalesce(sum(arr_before_minor - arr_after_minor) filter (where at >= :since and arr_after_minor = 0 and arr_before_minor > 0 and motion <> 'pause'), 0)
-from subscription_motion where currency = :currency and at < :until
+from subscription_history where currency = :currency and at < :until
 """)  # a pause is a contraction and its end an expansion: nobody has left
 _RUNNING = text("""
 select coalesce(sum(arr_after_minor), 0) from (
-  select distinct on (member_id, subscription_id) arr_after_minor from subscription_motion
-  where currency = :currency and at < :until order by member_id, subscription_id, seq desc
+  select distinct on (member_id, subscription_id) arr_after_minor from subscription_history
+  where currency = :currency and at < :until order by member_id, subscription_id, at desc, term desc, seq desc
 ) last
 """)
 

@@ -14,7 +14,7 @@ _HAPPENED = text("""
 select * from (
   (select at, 'motion' as part, motion as kind, amount_minor, currency, cast(null as text) as name_zh, cast(null as text) as name_en,
      cast(null as text) as note, cast(null as jsonb) as details
-   from subscription_motion where member_id = :member order by at desc limit :limit)
+   from subscription_history where member_id = :member order by at desc limit :limit)
   union all
   (select coalesce(settled_at, created_at), 'top_up', state, amount_minor, currency, null, null, coalesce(failure, method), null
    from top_up where member_id = :member order by created_at desc limit :limit)

@@ -49,7 +49,7 @@ left join store_order o on o.member_id = t.book_id and o.id = t.id left join lis
 left join service_milestone z on o.kind = 'milestone' and z.member_id = o.member_id and z.charge_id = o.id
 left join service_order y on y.member_id = z.member_id and y.id = z.order_id
 left join subscription_charge c on c.member_id = t.book_id and c.id = t.id
-left join subscription_motion m on m.member_id = c.member_id and m.id = c.id
+left join subscription_history m on m.member_id = c.member_id and m.id = c.id
 left join subscription s on s.member_id = c.member_id and s.id = c.subscription_id
 left join product_line n on n.code = s.product_line
 left join edition e on e.product_line = s.product_line and e.rank = coalesce(m.rank, s.rank)

@@ -91,7 +91,7 @@ def test_the_loop(world: World, chromium: Browser) -> None:
         time.sleep(1)
     owner.go("/subscriptions")
     owner.shot("11-renewed")
-    assert world.sql(f"select motion from subscription_motion where subscription_id = '{subscription_id}' order by at desc limit 1") == [("renewal",)]
+    assert world.sql(f"select motion from subscription_history where subscription_id = '{subscription_id}' order by at desc limit 1") == [("renewal",)]
 
     verified = world.flask("ledger", "verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr

@@ -68,7 +68,7 @@ def test_members_live_on(app: Flask, owner: Engine) -> None:
     live(35)
     assert clock.now() == NOW + timedelta(days=35)
     with owner.connect() as connection:
-        renewed = connection.scalar(text("select count(*) from subscription_motion where motion = 'renewal' and at > :at"), {"at": NOW})
+        renewed = connection.scalar(text("select count(*) from subscription_history where motion = 'renewal' and at > :at"), {"at": NOW})
         earned = connection.scalar(text("select max(day) from recognition_day"))
         overdue = connection.scalar(text("select count(*) from subscription where state in ('trialing', 'active') and term_end <= :at"), {"at": clock.now()})
     assert renewed > 0

@@ -18,7 +18,7 @@ from core import clock
 from core.actor import SYSTEM
 from core.db import transaction
 from membership import notices
-from membership.models import Member, Notice, Subscription, SubscriptionMotion
+from membership.models import Member, Notice, Subscription
 from tests.billing import subscription_world as world
 from tests.billing.books import accounts, assert_books_hold
 
@@ -40,7 +40,10 @@ def told(member: Member, *, unread: bool = True) -> list[str]:
 
 def motions(subscription: Subscription) -> list[tuple[str, int, int, int]]:
     with transaction(SYSTEM) as session:
-        found = session.scalars(select(SubscriptionMotion).where(SubscriptionMotion.subscription_id == subscription.id).order_by(SubscriptionMotion.at))
+        found = session.execute(
+            text("select motion, amount_minor, arr_before_minor, arr_after_minor from subscription_history where subscription_id = :id order by at, term, seq"),
+            {"id": subscription.id},
+        )
         return [(m.motion, m.amount_minor, m.arr_before_minor, m.arr_after_minor) for m in found]
 
 
@@ -80,6 +83,7 @@ def test_a_renewal_brings_what_was_planned_at_the_prices_of_its_first_day(member
     assert (held.rank, held.seats, held.next_rank, held.next_seats, held.term_price_minor) == (1, 2, None, None, 2 * world.month_price(1, 2))
     steps = motions(subscription)
     assert Counter(step[0] for step in steps) == {"new": 1, "renewal": 1, "downgrade": 1, "seats": 1}
+    assert [before for _name, _amount, before, _after in steps[1:]] == [after for *_rest, after in steps[:-1]]  # without a gap, in this order
     assert sum(after - before for _name, _amount, before, after in steps) == 12 * held.term_price_minor
     assert world.balance(member) == (1_000_00 - world.month_price(3, 8) - 2 * world.month_price(1, 2), 0)
 
