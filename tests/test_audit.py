@@ -402,6 +402,10 @@ ACTIONS = {
     "csm.create_offer": Action("csm", "offer.send", a_member, an_offer_form),
     "csm.create_withdrawal": Action("csm", "offer.withdraw", an_offer, empty),
     "offers_api.create_offer": Action("operator", "offer.send", a_member, an_offer_form),
+    "hosts.enter_version": Action("csm", "host_version.enter", a_member, lambda _ids: {"product_line": "crm", "version": "0.9"}),
+    "hosts.create_release": Action("operator", "product_line.release", lambda _member: {"code": "crm"}, lambda _ids: {"version-crm": "1.1"}),
+    "host_api.enter_host_version": Action("operator", "host_version.enter", a_member, lambda _ids: {"product_line": "crm", "version": "0.9"}),
+    "host_api.create_release": Action("operator", "product_line.release", lambda _member: {"code": "crm"}, lambda _ids: {"version": "1.1"}),
     "operator.move_clock": Action("operator", "clock.advance", nothing, lambda _ids: {"days": 1}),
     "clock_api.move_clock": Action("operator", "clock.advance", nothing, lambda _ids: {"days": 1}),
 }
