@@ -175,7 +175,8 @@ class WalletModel:
                 grant.lot.spent += amount
                 if all(grant.lot is not lot for lot in touched):
                     touched.append(grant.lot)
-        self.draws[id] = [(None if place is None else self.grants[place], parts[part][0], amount) for (place, part), amount in drawn.items()]
+        in_order = sorted(drawn.items(), key=lambda one: one[0][1])  # part by part, as the charge names them: what is given back takes their order
+        self.draws[id] = [(None if place is None else self.grants[place], parts[part][0], amount) for (place, part), amount in in_order]
         own = next((part[0] for part in parts if part[0] in OWN_PARTS), None)
         for lot in touched:
             self.earn_back(lot, own)

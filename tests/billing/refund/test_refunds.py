@@ -197,6 +197,17 @@ def test_a_grant_that_still_holds_money_keeps_its_date(member: Member, at: datet
     assert wallet(member, at + DAY) == (1_000_00, 0)
 
 
+def test_the_discount_goes_back_to_the_part_it_was_taken_from(member: Member, at: datetime) -> None:
+    """The first of our own parts bore it, although bonus paid the other one only."""
+    top_up(member, at, 1_000_00, 100_00)
+    before = accounts(member.id)
+    purchase = spend(member, at, wallets.Target(A.SERVICE_REVENUE, 100_00, 0), wallets.Target(A.STORE_REVENUE, 100_00, 100_00))
+    books = accounts(member.id)
+    assert (books[A.SERVICE_REVENUE], books[A.STORE_REVENUE]) == (100_00 - 18_18, 100_00)
+    give_back(member, purchase, at + DAY, 200_00)
+    assert accounts(member.id) == before
+
+
 def test_what_was_bought_on_credit_and_paid_since_comes_back_as_one_grant_of_all_its_parts(member: Member, at: datetime) -> None:
     """No grant had paid it, so one is made: of our part and of the tax together, and the proof of the books counts both."""
     with transaction(SYSTEM) as session:
