@@ -51,12 +51,13 @@ def test_from_the_form_to_the_shelf(app, me):
         "price": "1,200.50",
         "period": "month",
         "trial_days": "14",
+        "licensed_per": "seat",
         "automates": "contact open\ncontact.merge\n",
         "minutes_saved": "30",
     }
     assert me.post("/publisher/new", data={**FORM, **paid}).location == f"/publisher/{SLUG}"
     kept = listing()
-    assert (kept.state, kept.price_minor, kept.period, kept.trial_days) == ("draft", 120_050, "month", 14)
+    assert (kept.state, kept.price_minor, kept.period, kept.trial_days, kept.licensed_per) == ("draft", 120_050, "month", 14, "seat")
     assert (kept.automates, kept.minutes_saved) == ({"steps": [["contact", "open"], ["contact", "merge"]]}, 30)
     html = page(me.get(f"/publisher/{SLUG}?lang=en"))
     assert "This listing is a draft" in html
@@ -69,9 +70,8 @@ def test_from_the_form_to_the_shelf(app, me):
     filled = page(me.get(f"/publisher/{SLUG}/draft?lang=en"))
     assert 'value="1,200.50"' in filled
     assert "contact merge" in filled
-    assert (
-        me.post(f"/publisher/{SLUG}/draft", data={**FORM, **WORDS, "period": "", "trial_days": "", "slug": "other", "kind": "form_schema"}).status_code == 303
-    )
+    without_terms = {"period": "", "trial_days": "", "licensed_per": "member"}
+    assert me.post(f"/publisher/{SLUG}/draft", data={**FORM, **WORDS, **without_terms, "slug": "other", "kind": "form_schema"}).status_code == 303
     kept = listing()
     assert (kept.slug, kept.kind, kept.pricing, kept.price_minor, kept.period) == (SLUG, "robot_task", "free", 0, None)
     me.post(f"/publisher/{SLUG}/versions", data={"bundle": (io.BytesIO(bundle()), "x.zip"), "notes_en": "First"})

@@ -198,6 +198,9 @@ def test_a_hostile_task_is_refused_with_file_line_rule_and_fix(client, me):
         ({"pricing": "recurring", "price_minor": 100}, {"period"}),
         ({"pricing": "one_time", "price_minor": 100, "period": "month"}, {"period"}),
         ({"trial_days": 14}, {"trial_days"}),
+        ({"licensed_per": "seat"}, {"licensed_per"}),
+        ({"licensed_per": "seat", "pricing": "one_time", "price_minor": 1, "is_repeatable": True}, {"licensed_per"}),
+        ({"licensed_per": "floor"}, {"licensed_per"}),
         ({"pricing": "recurring", "period": "month", "price_minor": 1, "is_repeatable": True}, {"is_repeatable"}),
         ({"product_line": "moon"}, {"product_line"}),
         ({"required_rank": 2}, {"product_line"}),
@@ -212,6 +215,13 @@ def test_what_is_wrong_is_said_beside_its_field_and_nothing_is_kept(client, me, 
     assert wrong(create(client, me, **sent)) == (422, fields)
     with transaction(SYSTEM) as session:
         assert session.query(Listing).count() == 1
+
+
+def test_a_licence_is_per_seat_where_its_publisher_says_so(client, me):
+    made = create(client, me, pricing="recurring", period="month", price_minor=19_00, licensed_per="seat")
+    assert (made.status_code, made.json["licensed_per"]) == (201, "seat")
+    with transaction(SYSTEM) as session:
+        assert session.query(Listing).filter_by(slug=SLUG).one().licensed_per == "seat"
 
 
 def test_a_name_in_the_address_is_given_once(client, me):
