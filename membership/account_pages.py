@@ -14,7 +14,8 @@ from core.access import MEMBERS, requires
 from core.actor import ROLES, SYSTEM, actor
 from core.db import transaction
 from core.errors import AppError
-from membership import notices, sessions, users
+from core.navigation import url_if
+from membership import mailboxes, notices, sessions, users
 from membership.models import User
 from membership.schemas import NewPasswordForm
 
@@ -77,8 +78,10 @@ def list_notices() -> ResponseReturnValue:
     """What my organisation should know, the newest first."""
     with transaction(actor()):
         newest = notices.list_newest(actor().member)
-    unread = sum(notice.read_at is None for notice in newest)
-    return render_template("account/notices.html", newest=newest, unread=unread, sentence=notices.sentence)
+    return render_template(
+        "account/notices.html", newest=newest, sentence=notices.sentence, tone=lambda notice: notices.TONES.get(notice.kind, "ok"),
+        place=lambda notice: url_if(notices.PLACES.get(notice.kind, "subscriptions.show_subscriptions")),
+    )  # fmt: skip
 
 
 @notice_pages.post("/<uuid:notice_id>/reading")
@@ -86,7 +89,7 @@ def list_notices() -> ResponseReturnValue:
 def read_notice(notice_id: uuid.UUID) -> ResponseReturnValue:
     """I have read this one."""
     with transaction(actor()):
-        notices.mark_read(actor().member, notice_id, at=clock.now())
+        mailboxes.of_member(actor().member).mark_read(notice_id, at=clock.now())
     return redirect(url_for("notices.list_notices"), 303)
 
 
@@ -95,7 +98,7 @@ def read_notice(notice_id: uuid.UUID) -> ResponseReturnValue:
 def read_all() -> ResponseReturnValue:
     """I have read all of them."""
     with transaction(actor()):
-        notices.mark_all_read(actor().member, at=clock.now())
+        mailboxes.of_member(actor().member).mark_all_read(at=clock.now())
     return redirect(url_for("notices.list_notices"), 303)
 
 

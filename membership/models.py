@@ -335,3 +335,16 @@ class Notice(Base):
     at: Mapped[datetime]
     read_at: Mapped[datetime | None]
     __table_args__ = (Index(None, "member_id", "at"),)
+
+
+class PublisherNotice(Base):
+    """The same for a publisher of the store, a room above."""
+
+    __tablename__ = "publisher_notice"
+    publisher_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)  # derived from the key
+    kind: Mapped[str]
+    details: Mapped[dict[str, Any]]
+    at: Mapped[datetime]
+    read_at: Mapped[datetime | None]
+    __table_args__ = (Index(None, "publisher_id", "at"),)

@@ -2,22 +2,16 @@
 
 import uuid
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
-from typing import Any
+from datetime import datetime
 
 from flask_babel import gettext as _
-from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import text
 
-from core import formats
 from core.db import db
-from core.errors import NotFound
-from core.ids import derived
 from core.sentences import say
+from membership import mailboxes
+from membership.mailboxes import Details, Facts
 from membership.models import Notice
-
-Details = dict[str, Any]
-
 
 _RENEWED = text(
     "select v.id, v.at, jsonb_build_object('name_zh', l.name_zh || ' · ' || e.name_zh, 'name_en', l.name_en || ' · ' || e.name_en,"
@@ -31,14 +25,9 @@ _RENEWED = text(
 
 
 def tell(member_id: uuid.UUID, kind: str, details: Details, *, at: datetime, key: str) -> bool:
-    """Leave a notice for a member; `False` when the same `key` was told before, which changes nothing.
-
-    `details` carries facts, never sentences: `amount_minor`, `currency`, `name_zh`/`name_en`, dates as ISO text (see SENTENCES).
-    """
+    """Leave a notice for a member; `False` when the same `key` was told before. `details` are facts (see SENTENCES)."""
     assert kind in SENTENCES, f"unknown kind of notice {kind}"
-    row = {"member_id": member_id, "id": derived("notice", member_id, key), "kind": kind, "details": details, "at": at, "read_at": None}
-    told = db.session.execute(insert(Notice).values(row).on_conflict_do_nothing(index_elements=["member_id", "id"]).returning(Notice.id))
-    return told.first() is not None
+    return mailboxes.of_member(member_id).tell(kind, details, at=at, key=key)
 
 
 def list_newest(member_id: uuid.UUID, limit: int = 50) -> Sequence[Notice]:
@@ -46,60 +35,18 @@ def list_newest(member_id: uuid.UUID, limit: int = 50) -> Sequence[Notice]:
 
     Those are not stored as notices: the motion says all there is to say, and nobody has to attend to it (decision 0024).
     """
-    told = db.session.scalars(select(Notice).where(Notice.member_id == member_id).order_by(Notice.at.desc(), Notice.id.desc()).limit(limit)).all()
+    told = mailboxes.of_member(member_id).newest(limit)
     renewed = db.session.execute(_RENEWED, {"member": member_id, "most": limit})
     quiet = [Notice(member_id=member_id, id=row.id, kind="subscription_renewed", details=row.details, at=row.at, read_at=row.at) for row in renewed]
     return sorted([*told, *quiet], key=lambda notice: notice.at, reverse=True)[:limit]
 
 
-def unread_count(member_id: uuid.UUID) -> int:
-    """How many notices nobody of the member has read."""
-    return db.session.scalar(select(func.count()).where(Notice.member_id == member_id, Notice.read_at.is_(None))) or 0
-
-
-def mark_read(member_id: uuid.UUID, notice_id: uuid.UUID, *, at: datetime) -> None:
-    """Somebody of the member has read it; the first time counts. Raises NotFound."""
-    found = db.session.get(Notice, (member_id, notice_id))
-    if found is None:
-        raise NotFound(_("There is no such notice."))
-    found.read_at = found.read_at or at
-
-
-def mark_all_read(member_id: uuid.UUID, *, at: datetime) -> None:
-    """Everything there is now has been read."""
-    db.session.execute(update(Notice).where(Notice.member_id == member_id, Notice.read_at.is_(None), Notice.at <= at).values(read_at=at))
-
-
 def sentence(notice: Notice) -> str:
     """A notice in words, in the language of the page."""
-    return SENTENCES[notice.kind](_Facts(notice.details))
+    return SENTENCES[notice.kind](Facts(notice.details))
 
 
-class _Facts:
-    """Details ready to print; what is missing is `--`, as everywhere."""
-
-    def __init__(self, details: Details) -> None:
-        self.details = details
-
-    def money(self, name: str = "amount_minor") -> str:
-        return formats.money(self.details.get(name), str(self.details.get("currency", "CNY")))
-
-    def name(self, name: str = "name") -> str:
-        """A name in two languages (`name_zh`, `name_en`) or in one (`name`)."""
-        here = self.details.get(f"{name}_{formats.language()}") or self.details.get(name) or self.details.get(f"{name}_zh")
-        return str(here or formats.MISSING)
-
-    def day(self, name: str) -> str:
-        given = self.details.get(name)
-        if not given:
-            return formats.MISSING
-        return formats.date(datetime.fromisoformat(given) if "T" in given or " " in given else date.fromisoformat(given))
-
-    def text(self, name: str) -> str:
-        return str(self.details.get(name) or formats.MISSING)
-
-
-def _stopped(f: _Facts) -> str:
+def _stopped(f: Facts) -> str:
     reason, words = f.details.get("reason"), {"failures": f.text("failures"), "amount": f.money()}
     if reason == "no_card":
         said = _("Automatic top-up has stopped, because its card was removed. Choose another card to switch it on again.")
@@ -110,7 +57,7 @@ def _stopped(f: _Facts) -> str:
     return str(said)
 
 
-SENTENCES: dict[str, Callable[[_Facts], str]] = {
+SENTENCES: dict[str, Callable[[Facts], str]] = {
     "review_hidden": lambda f: _("Your review of %(name)s is hidden: %(reason)s", name=f.name(), reason=f.details.get("reason", "--")),
     "subscription_past_due": lambda f: _(
         "The renewal of %(name)s costs %(amount)s, and the wallet lacks %(missing)s. Your next top-up pays it; please top up by %(day)s.",
@@ -274,3 +221,16 @@ SENTENCES: dict[str, Callable[[_Facts], str]] = {
     "bonus_expiring": lambda f: _("A bonus of %(amount)s expires on %(day)s. What is not used by then is gone.", amount=f.money(), day=f.day("at")),
 }
 KINDS = tuple(SENTENCES)
+TONES = {  # of those that nobody has read; all others are good news
+    "subscription_past_due": "danger", "subscription_suspended": "danger", "subscription_lapsed": "danger", "price_change": "warn", "win_back": "info",
+    "top_up_failed": "danger", "bonus_expiring": "warn", "auto_top_up_stopped": "danger", "auto_top_up_capped": "warn", "balance_low": "warn",
+    "app_quarantined": "danger", "app_withdrawn": "warn", "app_deprecated": "warn",
+}  # fmt: skip
+PLACES = {  # the page where more is to be seen; of all others the subscriptions
+    **dict.fromkeys(("subscription_past_due", "subscription_suspended", "top_up_settled", "top_up_failed", "balance_low"), "wallet.show_wallet"),
+    **dict.fromkeys(("credit_limit_changed", "license_suspended"), "wallet.show_wallet"),
+    **dict.fromkeys(("auto_top_up_stopped", "auto_top_up_capped"), "wallet.show_auto_top_up"),
+    **dict.fromkeys(("bonus_expiring", "offer_received"), "store.home"),
+    **dict.fromkeys(("license_restored", "license_over", "license_seats_lost", "trial_over", "app_quarantined", "app_lifted", "app_withdrawn", "app_deprecated"), "apps.list_apps"),
+    "review_hidden": "apps.list_apps",
+}  # fmt: skip

@@ -18,10 +18,14 @@ from core.db import db
 from core.errors import NotFound, Unauthenticated
 from core.ids import new_id
 from membership import passwords
-from membership.models import Member, Notice, User, UserSession
+from membership.models import Member, Notice, PublisherNotice, User, UserSession
 
 SLIDE_AFTER = timedelta(minutes=10)  # a session is written at most this often, not on every request
-_UNREAD = select(func.count()).where(Notice.member_id == User.member_id, Notice.read_at.is_(None)).scalar_subquery()  # so that no page pays a query for it
+# So that no page pays a query for it.
+_UNREAD = (
+    select(func.count()).where(Notice.member_id == User.member_id, Notice.read_at.is_(None)).scalar_subquery()
+    + select(func.count()).where(PublisherNotice.publisher_id == User.publisher_id, PublisherNotice.read_at.is_(None)).scalar_subquery()
+)
 
 
 class WrongSignIn(Unauthenticated):
@@ -36,7 +40,7 @@ class SignedIn:
 
     actor: Actor
     member_name: str | None
-    unread: int  # notices of the member
+    unread: int  # notices of the member or the publisher
     is_stale: bool
 
 

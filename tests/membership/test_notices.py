@@ -6,7 +6,7 @@ from flask_babel import force_locale
 
 from core.actor import Actor
 from core.db import SYSTEM, transaction
-from membership import notices
+from membership import mailboxes, notices
 from membership.models import Notice
 from tests.factories import AT, make_member
 from tests.sign_in import client_as
@@ -24,7 +24,7 @@ def test_a_key_is_told_once(app: Flask) -> None:
         assert not notices.tell(one.id, "top_up_settled", {"amount_minor": 9}, at=AT, key="top-up-1")
         assert notices.tell(other.id, "top_up_settled", DETAILS, at=AT, key="top-up-1")
     with transaction(SYSTEM):
-        assert notices.unread_count(one.id) == 1
+        assert mailboxes.of_member(one.id).unread() == 1
         assert notices.list_newest(one.id)[0].details["amount_minor"] == 1_234_00
 
 
