@@ -66,8 +66,9 @@ from marketplace.order.order_batches import Gatherer
 from marketplace.partner import claims, partner_payables
 from marketplace.partner.claim_pages import claim_pages
 from marketplace.partner.payout_pages import earnings
-from marketplace.publisher import bundle_pages, publisher_figures_pages, term_pages
+from marketplace.publisher import bundle_pages, publisher_figures_pages, publisher_notices, term_pages
 from marketplace.publisher.draft_pages import publishing_pages
+from marketplace.publisher.notice_pages import publisher_notice_pages
 from marketplace.publisher.publisher_api import blp as publisher_api
 from marketplace.publisher.publisher_pages import publisher
 from marketplace.release.review_pages import review
@@ -211,6 +212,7 @@ PAGES = [
     run_pages,
     seat_pages,
     publishing_pages,
+    publisher_notice_pages,
     publisher,
     service_pages,
     partner_services,
@@ -258,6 +260,10 @@ COMMANDS: list[click.Command] = [
 ]
 SUBSCRIPTIONS: list[tuple[str, outbox.Subscriber]] = [
     (reviews.TOPIC, reviews.recount),
+    (reviews.TOPIC, publisher_notices.review_written),
+    (publisher_notices.ANSWER_TOPIC, publisher_notices.review_answered),
+    (publisher_notices.SERVICE_TOPIC, publisher_notices.service_stepped),
+    (publisher_notices.CLAIM_TOPIC, publisher_notices.claim_stepped),
     (runs.TOPIC, run_use.record),
     (holders.TOPIC, holders.tell),
 ]

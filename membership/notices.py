@@ -58,6 +58,7 @@ def _stopped(f: Facts) -> str:
 
 
 SENTENCES: dict[str, Callable[[Facts], str]] = {
+    "review_answered": lambda f: _("Your review of %(name)s was answered by its publisher.", name=f.name()),
     "review_hidden": lambda f: _("Your review of %(name)s is hidden: %(reason)s", name=f.name(), reason=f.details.get("reason", "--")),
     "subscription_past_due": lambda f: _(
         "The renewal of %(name)s costs %(amount)s, and the wallet lacks %(missing)s. Your next top-up pays it; please top up by %(day)s.",
@@ -231,6 +232,7 @@ PLACES = {  # the page where more is to be seen; of all others the subscriptions
     **dict.fromkeys(("credit_limit_changed", "license_suspended"), "wallet.show_wallet"),
     **dict.fromkeys(("auto_top_up_stopped", "auto_top_up_capped"), "wallet.show_auto_top_up"),
     **dict.fromkeys(("bonus_expiring", "offer_received"), "store.home"),
-    **dict.fromkeys(("license_restored", "license_over", "license_seats_lost", "trial_over", "app_quarantined", "app_lifted", "app_withdrawn", "app_deprecated"), "apps.list_apps"),
-    "review_hidden": "apps.list_apps",
+    **dict.fromkeys(("license_restored", "license_over", "license_seats_lost", "trial_over"), "apps.list_apps"),
+    **dict.fromkeys(("app_quarantined", "app_lifted", "app_withdrawn", "app_deprecated"), "apps.list_apps"),
+    "review_hidden": "apps.list_apps", "review_answered": "apps.list_apps",
 }  # fmt: skip

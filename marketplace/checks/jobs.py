@@ -13,8 +13,10 @@ from core.db import SYSTEM, db, transaction
 from core.settings import Settings
 from marketplace.checks import pipeline, records
 from marketplace.models import Artifact, Listing, ListingVersion
+from marketplace.publisher import publisher_notices
 from marketplace.release import approvals, lifecycle
 from marketplace.release.lifecycle_models import VersionCheck, VersionTransition
+from marketplace.release.submissions import PROMISE
 from marketplace.sandbox import box
 from marketplace.sandbox.limits import Limits
 
@@ -75,6 +77,9 @@ def _conclude(listing: Listing, version: ListingVersion, done: list[pipeline.Rec
         first = failed.findings[0]
         reason = f"{failed.name}: {first.where} {first.rule}".strip()
         lifecycle.move_version(version, "fail", at=at, reason=reason)
+        publisher_notices.tell_of(
+            listing, "checks_failed", at=at, key=f"{version.number}:{version.attempt}", version=version.number, finding=first.stored()
+        )  # fmt: skip
         audit.record("version.failed", f"{listing.slug} {version.number}", at=at, after={"check": failed.name}, reason=reason)
         return
     if refused:
@@ -84,8 +89,11 @@ def _conclude(listing: Listing, version: ListingVersion, done: list[pipeline.Rec
         signature.state, signature.started_at, signature.finished_at, signature.detail = pipeline.PASSED, at, at, {"key_id": version.key_id}
     records.write(version.listing_id, version.number, version.attempt, signature)
     lifecycle.move_version(version, "pass", at=at)
-    if not refused:
-        approvals.approve_if_routine(listing, version, at=at)
+    if not refused and not approvals.approve_if_routine(listing, version, at=at):
+        until, is_draft = version.created_at + PROMISE, listing.state == "draft"
+        publisher_notices.tell_of(
+            listing, "checks_passed", at=at, key=f"{version.number}:{version.attempt}", version=version.number, until=until.isoformat(), is_draft=is_draft
+        )  # fmt: skip
 
 
 def check_waiting() -> int:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import defer
 
 from billing.refund.refund_models import Approval
 from billing.refund.refunds import RefundTooLarge
-from core import audit, clock
+from core import audit, clock, outbox
 from core.actor import Actor
 from core.db import SYSTEM, db, transaction
 from core.errors import Conflict, IdReused, Invalid, NotFound
@@ -30,6 +30,8 @@ from marketplace.partner import partner_payables
 from marketplace.partner.partner_models import OPEN, RefundClaim
 from marketplace.service.services import check_reason
 from membership import notices
+
+TOPIC = "claim.stepped"
 
 
 class TooLate(Conflict):
@@ -95,6 +97,7 @@ def file(member_id: uuid.UUID, order_id: uuid.UUID, wanted: Wanted, *, at: datet
             db.session.add(claim)
     except IntegrityError as error:
         raise Conflict(_("There is an open claim on this order already.")) from error
+    outbox.publish(TOPIC, {"claim_id": str(claim.id), "action": "opened"}, at=at, member_id=member_id)
     return claim
 
 
@@ -106,6 +109,7 @@ def withdraw(member_id: uuid.UUID, claim_id: uuid.UUID, *, at: datetime) -> None
     _require_open(claim)
     claim.state, claim.decided_at = "withdrawn", at
     db.session.flush()
+    outbox.publish(TOPIC, {"claim_id": str(claim.id), "action": "withdrawn"}, at=at, member_id=member_id)
 
 
 def object_to(member_id: uuid.UUID, claim_id: uuid.UUID, answer: str, *, at: datetime) -> None:
@@ -160,6 +164,7 @@ def reject(member_id: uuid.UUID, claim_id: uuid.UUID, reason: str, acting: Actor
     db.session.flush()
     audit.record("claim.reject", claim.id, at=at, member_id=member_id, before={"state": "open"}, after={"state": "rejected"}, reason=reason)
     notices.tell(member_id, "claim_rejected", _facts(claim) | {"reason": reason}, at=at, key=f"claim_rejected:{claim.id}")
+    outbox.publish(TOPIC, {"claim_id": str(claim.id), "action": "rejected"}, at=at, member_id=member_id)
 
 
 def _decided(claim: RefundClaim, state: str, reason: str, acting: Actor, at: datetime) -> None:
@@ -174,6 +179,8 @@ def settle(one: Approval, is_done: bool) -> None:
         return
     if is_done:
         claim.state = "accepted"
+        assert claim.decided_at is not None
+        outbox.publish(TOPIC, {"claim_id": str(claim.id), "action": "accepted"}, at=claim.decided_at, member_id=claim.member_id)
     else:
         claim.state, claim.decided_at, claim.decided_by, claim.decided_name, claim.refund_id, claim.decision_minor, claim.licence = "escalated", *[None] * 6
     db.session.flush()
@@ -187,6 +194,7 @@ def escalate_due(at: datetime) -> int:
         ).all()
         for claim in due:
             _escalate(claim, at)
+            outbox.publish(TOPIC, {"claim_id": str(claim.id), "action": "overdue"}, at=at, member_id=claim.member_id)
         return len(due)
 
 

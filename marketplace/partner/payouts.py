@@ -24,6 +24,7 @@ from core.ids import request_hash as hash_of
 from core.settings import Settings
 from marketplace.models import Publisher
 from marketplace.partner.partner_models import Payout
+from marketplace.publisher import publisher_notices
 from membership.models import LegalEntity
 
 _ENTRIES = text("""
@@ -149,6 +150,9 @@ def pay(payout_id: uuid.UUID, bank_reference: str, acting: Actor, *, at: datetim
     partner_shares.pay_out(one.publisher_id, book.entity_id, one.id, one.amount_minor, one.currency, at=at)
     one.state, one.paid_by, one.paid_name, one.paid_at, one.bank_reference = "paid", approvals.person(acting), acting.name, at, reference
     db.session.flush()
+    publisher_notices.tell(
+        one.publisher_id, "payout_paid", {"amount_minor": one.amount_minor, "currency": one.currency, "reference": reference}, at=at, key=str(one.id)
+    )  # fmt: skip
     audit.record("payout.pay", one.id, at=at, before={"state": "prepared"}, after={"state": "paid", "amount_minor": one.amount_minor, "bank": reference})
     return one
 

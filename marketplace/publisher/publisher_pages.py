@@ -156,6 +156,6 @@ def answer_review(slug: str, review_id: uuid.UUID) -> ResponseReturnValue:
     except ValidationError as error:
         return _page(slug, errors={f"text-{review_id}": error.messages_dict["text"]}, status=422)
     with transaction(acting):
-        reviews.answer(publishers.own_listing(_publisher_id(acting), slug), review_id, form["text"])
+        reviews.answer(publishers.own_listing(_publisher_id(acting), slug), review_id, form["text"], at=now())
     flash(_("Your answer stands below the review."), "success")
     return redirect(url_for("publisher.show_listing", slug=slug, _anchor="reviews"))

@@ -15,6 +15,7 @@ from marketplace.checks import pipeline, records
 from marketplace.checks.findings import Finding, read
 from marketplace.models import Listing, ListingVersion, Publisher
 from marketplace.order import bundle_terms
+from marketplace.publisher import publisher_notices
 from marketplace.release import lifecycle, term_sheets
 from marketplace.release.lifecycle_models import VersionCheck, VersionTransition
 from marketplace.store.listings import is_newer
@@ -96,6 +97,7 @@ def approve(listing: Listing, version: ListingVersion, *, at: datetime, reason: 
     if listing.state == "in_review":
         lifecycle.move_listing(listing, "publish", at=at)
     lifecycle.offer_newest(listing, at)
+    publisher_notices.tell_of(listing, "version_approved", at=at, key=version.number, version=version.number, is_first=before is None)
     outbox.publish("version.published", {"listing_id": str(listing.id), "slug": listing.slug, "number": version.number}, at=at)
     after = {"current_version": listing.current_version}
     audit.record("version.approved", f"{listing.slug} {version.number}", at=at, before={"current_version": before}, after=after, reason=reason)

@@ -12,6 +12,7 @@ from core.db import db
 from core.errors import Invalid, NotFound
 from marketplace.license import holders
 from marketplace.models import Listing, ListingVersion
+from marketplace.publisher import publisher_notices
 from marketplace.release import lifecycle
 from marketplace.store.listings import version_key
 
@@ -62,6 +63,7 @@ def act_on_listing(slug: str, action: str, reason: str, replacement: str, *, at:
         instead = _replacement(listing, replacement) if action == "deprecate" and replacement else None
         lifecycle.move_listing(listing, action, at=at, reason=reason, replacement=instead)
     holders.publish(listing, None, action, reason, at=at)
+    publisher_notices.tell_of(listing, f"step_{action}", at=at, key=f"{listing.revision}", reason=reason)
     audit.record(f"listing.{action}", slug, at=at, before=before, after=_state(listing), reason=reason)
     return listing
 
@@ -79,6 +81,7 @@ def act_on_version(slug: str, number: str, action: str, reason: str, *, at: date
     else:
         lifecycle.quarantine_version(listing, version, on=action == "quarantine", at=at, reason=reason)
     holders.publish(listing, number, action, reason, at=at)
+    publisher_notices.tell_of(listing, f"step_{action}", at=at, key=f"{number}:{listing.revision}", version=number, reason=reason)
     audit.record(f"version.{action}", f"{slug} {number}", at=at, before=before, after=_state(version), reason=reason)
     return version
 

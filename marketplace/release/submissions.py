@@ -17,6 +17,7 @@ from marketplace.checks import records
 from marketplace.checks.findings import Refused, refuse
 from marketplace.checks.unpack import MAX_ZIP, unpack
 from marketplace.models import Listing, ListingVersion, Publisher
+from marketplace.publisher import publisher_notices
 from marketplace.release import approvals, bundles, lifecycle, publishing, term_sheets
 from marketplace.release.lifecycle_models import VersionCheck
 from marketplace.store.listings import is_newer
@@ -204,6 +205,7 @@ def reject(slug: str, number: str, note: str, *, at: datetime) -> None:
     lifecycle.move_version(version, "reject", at=at, reason=note)
     if listing.state == "in_review":
         lifecycle.move_listing(listing, "send_back", at=at, reason=note)
+    publisher_notices.tell_of(listing, "version_rejected", at=at, key=number, version=number, reason=" ".join(note.split("\n")))
     audit.record("version.rejected", f"{slug} {number}", at=at, before={"state": "in_review"}, after={"state": "rejected"}, reason=note)
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import defer
 from billing.ledger.accounts import Account
 from billing.wallet import holds
 from billing.wallet.wallets import Target
-from core import formats
+from core import formats, outbox
 from core.actor import actor
 from core.db import db
 from core.errors import Conflict, IdReused, Invalid, NotFound
@@ -30,6 +30,7 @@ from marketplace.service.service_models import ServiceMilestone, ServiceOrder, S
 from marketplace.store import compatibility
 from membership import notices, subscriptions
 
+TOPIC = "service.stepped"
 WAITING = ("open", "delivered", "disputed")  # nobody has decided what becomes of the money
 
 
@@ -296,6 +297,9 @@ def record(
             reason=reason,
         )
     )  # fmt: skip
+    if action != "deliver" and (position or action == "order") and acting.kind != "publisher":  # an order ends with its last milestone
+        told = {"order_id": str(order.id), "position": position, "action": action, "amount_minor": amount, "reason": reason}
+        outbox.publish(TOPIC, told, at=at, member_id=order.member_id)
 
 
 def facts(order: ServiceOrder) -> dict[str, object]:

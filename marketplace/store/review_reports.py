@@ -15,6 +15,7 @@ from core.db import db
 from core.errors import Invalid, NotFound
 from core.ids import new_id
 from marketplace.models import Listing, Review, ReviewReport
+from marketplace.publisher import publisher_notices
 from marketplace.store import reviews
 from membership import notices
 from membership.models import Member
@@ -105,5 +106,6 @@ def decide(slug: str, review_id: uuid.UUID, *, hide: bool, reason: str, at: date
         outbox.publish(reviews.TOPIC, {"listing_id": str(listing.id)}, at=at, member_id=author_id)
         names = {"name_zh": listing.name_zh, "name_en": listing.name_en}
         notices.tell(author_id, "review_hidden", {**names, "reason": reason}, at=at, key=f"review_hidden:{review_id}:{at.isoformat()}")
+    publisher_notices.tell_of(listing, "report_hidden" if hide else "report_kept", at=at, key=f"{review_id}:{at.isoformat()}", reason=reason)
     kept = {"stars": review.stars, "text": review.text, "reports": len(reported.reports)}
     audit.record("review.hide" if hide else "review.keep", f"{slug}/{review_id}", at=at, member_id=author_id, before=kept, reason=reason)

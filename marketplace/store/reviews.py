@@ -132,11 +132,13 @@ def of_publisher(publisher_id: uuid.UUID, limit: int = 10) -> Sequence[tuple[Rev
     return [(review, listing) for review, listing in rows]
 
 
-def answer(listing: Listing, review_id: uuid.UUID, text: str) -> None:
+def answer(listing: Listing, review_id: uuid.UUID, text: str, *, at: datetime) -> None:
     """The publisher's answer to one review; an empty one takes it back. Raises NotFound."""
     answered = update(Review).where(Review.id == review_id, Review.listing_id == listing.id).values(answer=text or None)
     if db.session.execute(answered.returning(Review.id)).first() is None:
         raise NotFound(_("There is no such review."))
+    if text:
+        outbox.publish("review.answered", {"review_id": str(review_id)}, at=at)
 
 
 def license_for(member_id: uuid.UUID, listing_id: uuid.UUID) -> License:

@@ -185,7 +185,7 @@ def _rate(people: Sequence[Cast], until: datetime) -> None:
         reviews.recount_all()
         rated = session.execute(select(Review, Listing).join(Listing, Listing.id == Review.listing_id).where(Review.order_id.is_not(None), Review.stars < 5))
         for review, listing in rated.all()[:1]:
-            reviews.answer(listing, review.id, "谢谢指正，培训资料已补充区域报表的做法，并加了一次答疑。")
+            reviews.answer(listing, review.id, "谢谢指正，培训资料已补充区域报表的做法，并加了一次答疑。", at=until)
 
 
 def _cancelled(one: Cast, order_id: uuid.UUID, at: datetime, _until: datetime) -> None:

@@ -196,6 +196,7 @@ PAGES = [
     Page("publishing.show_figures", "publisher", "/publisher/figures"),
     Page("publishing.show_figures", "publisher", "/publisher/figures?listing={own_listing}"),
     Page("publishing.list_keys", "publisher", "/publisher/keys"),
+    Page("publisher_notices.list_notices", "publisher", "/publisher/notices"),
     Page("operator.list_members", "operator", "/operator/members"),
     Page("operator.show_member", "operator", "/operator/members/{member}"),
     Page("operator.list_api_keys", "operator", "/operator/api-keys"),
@@ -282,7 +283,7 @@ STAFF_PATHS = {
     ],
     "csm": ["/csm/", "/csm/members", "/csm/offers", "/csm/revenue"],
     "reviewer": ["/review", "/review/reports", "/review/listings"],
-    "publisher": ["/publisher", "/publisher/services", "/publisher/claims", "/publisher/earnings"],
+    "publisher": ["/publisher", "/publisher/services", "/publisher/claims", "/publisher/earnings", "/publisher/notices"],
     "operator": ["/operator/members", "/operator/api-keys", "/operator/audit", "/operator/status", "/operator/clock", "/operator/releases"],
 }
 HARBOR = "(select id from publisher where code = 'harbor-automation')"

@@ -83,7 +83,7 @@ def test_the_publisher_answers_its_own_reviews_and_keeps_the_stars(store):
     assert own.publisher_id != other.publisher_id
     publisher = Actor(kind="publisher", role="publisher", publisher_id=own.publisher_id)
     with transaction(publisher) as session:
-        reviews.answer(own, session.query(Review.id).scalar(), "we mended it")
+        reviews.answer(own, session.query(Review.id).scalar(), "we mended it", at=AT)
     stranger = Actor(kind="publisher", role="publisher", publisher_id=other.publisher_id)
     with transaction(stranger):
         assert reviews.of_listing(own.id) == []
