@@ -16,7 +16,7 @@ from core import clock
 from core.access import requires
 from core.actor import actor
 from core.db import db, transaction
-from core.errors import AppError
+from core.errors import AppError, NotFound
 from core.formats import minor
 from marketplace.checks import jobs
 from marketplace.models import Listing, Publisher
@@ -34,7 +34,8 @@ Form = Mapping[str, Any]
 
 def _vendor_id() -> uuid.UUID:
     found = db.session.scalar(select(Publisher.id).where(Publisher.code == publishers.VENDOR))
-    assert found is not None, "somebody sells"
+    if found is None:
+        raise NotFound(_("There is no such publisher."))
     return found
 
 
@@ -166,7 +167,7 @@ def _price(form: Form) -> int:
 def _page(seller: uuid.UUID, form: Form, chosen: Sequence[str], listing: Listing | None, *, errors: Mapping[str, str] | None = None) -> str:
     at, is_ours = clock.now(), actor().kind == "staff"
     with transaction(actor()):
-        publisher = db.session.get_one(Publisher, seller)
+        publisher = term_changes.seller(seller)
         currency = listing.currency if listing else drafts.currency()
         shares = bundle_terms.shares(chosen, _price(form), at=at) if chosen else []
         known = term_changes.versions(listing) if listing else []

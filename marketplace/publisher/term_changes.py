@@ -29,21 +29,21 @@ class NotSold(Conflict):
 
 def begin_service(publisher_id: uuid.UUID, said: Mapping[str, Any], *, at: datetime) -> Listing:
     """Begin a service as a draft. Raises SlugTaken, Invalid."""
-    sheet = _checked(db.session.get_one(Publisher, publisher_id), term_sheets.SERVICE, said, at)
+    sheet = _checked(seller(publisher_id), term_sheets.SERVICE, said, at)
     wanted = {**sheet, **service_offerings.TERMS, "kind": term_sheets.SERVICE, "price_minor": term_sheets.price_minor(sheet)}
     return drafts.create(publisher_id, wanted, at=at)
 
 
 def begin_bundle(publisher_id: uuid.UUID, said: Mapping[str, Any], *, at: datetime) -> Listing:
     """Begin a bundle as a draft. Raises SlugTaken, Invalid."""
-    sheet = _checked(db.session.get_one(Publisher, publisher_id), term_sheets.BUNDLE, said, at)
+    sheet = _checked(seller(publisher_id), term_sheets.BUNDLE, said, at)
     return drafts.create(publisher_id, {**_columns(sheet), "kind": term_sheets.BUNDLE, "pricing": "one_time"}, at=at, parts=sheet["parts"])
 
 
 def keep(publisher_id: uuid.UUID, slug: str, said: Mapping[str, Any], notes: Notes, by: str, *, at: datetime) -> ListingVersion | None:
     """Keep what a draft offers, or hand the change in; then it is the version that waits. Raises NotFound, NotSold, ChangeWaits, NotADraft, Invalid."""
     listing = find(publisher_id, slug)
-    checked = _checked(db.session.get_one(Publisher, publisher_id), listing.kind, said, at)
+    checked = _checked(seller(publisher_id), listing.kind, said, at)
     if listing.state == "draft":
         drafts.change(publisher_id, slug, {**_columns(checked), "price_minor": term_sheets.price_minor(checked)}, at=at, parts=checked.get("parts", ()))
         return None
@@ -57,6 +57,14 @@ def keep(publisher_id: uuid.UUID, slug: str, said: Mapping[str, Any], notes: Not
     version = submissions.submit_terms(listing, sheet, *notes, by, at=at)
     audit.record("version.submitted", f"{slug} {version.number}", at=at, after={"sha256": version.sha256})
     return version
+
+
+def seller(publisher_id: uuid.UUID) -> Publisher:
+    """Who offers. Raises NotFound."""
+    found = db.session.get(Publisher, publisher_id)
+    if found is None:
+        raise NotFound(_("There is no such publisher."))
+    return found
 
 
 def find(publisher_id: uuid.UUID, slug: str, *kinds: str) -> Listing:

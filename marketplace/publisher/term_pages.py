@@ -11,11 +11,11 @@ from marshmallow import ValidationError
 from core import clock
 from core.access import requires
 from core.actor import actor
-from core.db import db, transaction
+from core.db import transaction
 from core.errors import AppError
 from core.formats import minor
 from marketplace.checks import jobs
-from marketplace.models import Listing, ListingVersion, Publisher
+from marketplace.models import Listing, ListingVersion
 from marketplace.publisher import drafts, term_changes
 from marketplace.publisher.draft_pages import beside, first_of, publisher_id, publishing_pages, status_of
 from marketplace.publisher.term_schemas import BLANK, COLUMNS, Row, ServiceTermsForm, is_blank, rows_of
@@ -31,7 +31,7 @@ BEGINS_WITH = 2  # rows of milestones
 def new_service() -> ResponseReturnValue:
     """The form for a new service."""
     with transaction(actor()):
-        service_offerings.check_partner(db.session.get_one(Publisher, publisher_id()))
+        service_offerings.check_partner(term_changes.seller(publisher_id()))
     return _form({}, [dict(BLANK) for _n in range(BEGINS_WITH)], None)
 
 
