@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0423"
-down_revision = "0422"
+down_revision = "0453"
 branch_labels = None
 depends_on = None
 
