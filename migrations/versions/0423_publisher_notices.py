@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0423"
-down_revision = "0453"
+down_revision = "0442"
 branch_labels = None
 depends_on = None
 
