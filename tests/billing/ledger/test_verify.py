@@ -26,6 +26,7 @@ CONSTRAINTS = (
     "alter table lot drop constraint lot_spent_check",
     "alter table lot drop constraint lot_earned_check",
     "alter table wallet_grant drop constraint wallet_grant_remaining_check",
+    "alter table license_seat drop constraint license_seat_license_fkey, drop constraint license_seat_user_fkey",
 )
 BONUS = "(select id from wallet_grant where kind = 'bonus' and lot_id is not null)"
 BOUGHT = "(select id from ledger_transaction where kind = 'purchase')"
@@ -79,6 +80,8 @@ CORRUPTIONS = {
         " select member_id, gen_random_uuid(), '', currency, 10, '2026-06-15', 0, true from wallet", "hold", "remaining", "10", "0"),
     "held for nobody": ("update wallet_grant set held_minor = 5 where kind = 'paid'", "held", "held", "5", "0"),
     "owed by nobody": ("update wallet set receivable_minor = 7", "receivable", "receivable", "7", "0"),
+    "seat of no licence": ("insert into license_seat (member_id, id, license_id, user_id, assigned_at)"
+        " select id, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), created_at from member", "seats of a licence", "seats held", "1", "at most 0"),
     "licence of another listing": ("insert into license (member_id, id, listing_id, version, quantity, state, is_exclusive, starts_at)"
         " select member_id, id, '00000000-0000-0000-0000-000000000007', '1', 1, 'active', false, at from store_order", "licence", "listing",
         "00000000-0000-0000-0000-000000000007", "00000000-0000-0000-0000-000000000008"),
