@@ -29,7 +29,7 @@ from operations import offers
 from tests.billing.books import accounts, assert_books_hold
 from tests.billing.document.test_documents import documents
 from tests.factories import AT, ENTITY, make_member, make_user
-from tests.marketplace.order.test_orders import at_once, buy
+from tests.marketplace.order.test_orders import at_once, buy, served  # noqa: F401 (a fixture that serves every `buy`)
 from tests.marketplace.store_world import PACK, acting_for, open_store, set_listing
 from tests.sign_in import bearer, client_as
 

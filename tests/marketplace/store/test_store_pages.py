@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from billing.models import Wallet
 from billing.wallet import holds, wallets
@@ -15,7 +15,7 @@ from core import outbox
 from core.db import SYSTEM, db, transaction
 from core.ids import new_id
 from marketplace.checks import jobs
-from marketplace.models import Download, License, Listing, ListingVersion, Order
+from marketplace.models import Download, License, Listing, ListingVersion, Order, Review
 from marketplace.sandbox import box
 from marketplace.store import store_pages
 from tests.factories import AT, make_member
@@ -422,9 +422,11 @@ def test_a_publisher_sees_its_own_only_and_answers(app, publisher, member, buyer
     license_id = buy(member, PAID)
     buyer.post(f"/apps/{license_id}/review", data={"stars": "2", "text": "slow"})
     assert "slow" in page(publisher.get(f"/publisher/{PAID}"))
-    assert publisher.post(f"/publisher/{PAID}/reviews/{member.id}/answer", data={"text": "faster now"}).status_code == 302
+    with transaction(SYSTEM) as session:
+        review_id = session.scalars(select(Review.id)).one()
+    assert publisher.post(f"/publisher/{PAID}/reviews/{review_id}/answer", data={"text": "faster now"}).status_code == 302
     assert "faster now" in page(buyer.get(f"/store/{PAID}"))
-    assert publisher.post(f"/publisher/{FREE}/reviews/{member.id}/answer", data={"text": "x"}).status_code == 404
+    assert publisher.post(f"/publisher/{FREE}/reviews/{review_id}/answer", data={"text": "x"}).status_code == 404
 
 
 # --- cost -------------------------------------------------------------------------------------------------------------------------
