@@ -300,7 +300,7 @@ class SubscriptionMotion(Base):
     """What happened to a subscription, each motion counted apart: see MOTIONS. `resume` takes a cancellation back, `unpause` ends a pause.
 
     The renewal of a run that went as announced is its charge alone; the view `subscription_history` reads both. There, ARR before and after follow each
-    other without a gap in the order of `at`, `term`, `seq`: a subscription's last one is its ARR today (0 while paused).
+    other without a gap in the order of `term`, `seq`: a subscription's last one is its ARR today (0 while paused).
     """
 
     __tablename__ = "subscription_motion"

@@ -45,9 +45,9 @@ from subscription_history where currency = :currency and at < :until
 _RUNNING = text("""
 select coalesce(sum(arr_after_minor), 0) from (
   select distinct on (member_id, subscription_id) arr_after_minor from subscription_history
-  where currency = :currency and at < :until order by member_id, subscription_id, at desc, term desc, seq desc
+  where currency = :currency and at < :until order by member_id, subscription_id, term desc, seq desc
 ) last
-""")
+""")  # by term, not instant: a change may have been asked for a moment before the run that renewed first
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from flask import Flask
 
 from core.db import SYSTEM, transaction
 from operations import revenue
+from tests.billing import subscription_world as world
 from tests.factories import AT, make_member, make_user
 from tests.operations.factories import make_listing, make_motion, make_order, make_subscription
 from tests.sign_in import bearer, client_as
@@ -76,6 +77,19 @@ def test_movements_add_up_for_any_history(app: Flask) -> None:
         inside = [(before, after) for chain in chains for when, before, after in chain if since <= when < until]
         assert moved.new_minor == sum(after for before, after in inside if before == 0)
         assert moved.churn_minor == sum(before for before, after in inside if after == 0)
+
+
+def test_what_was_asked_for_just_before_the_run_but_done_after_it_is_the_last_state(app: Flask) -> None:
+    world.sell()
+    member = world.member_with(paid=9_000_00)
+    subscription = world.subscribe(member, rank=2, seats=5)
+    run_at = subscription.term_end + timedelta(seconds=1)
+    world.renew_all(run_at)  # its plain renewal has the instant of the run, and the order of its term
+    upgrade = world.month_price(3, 5) - world.month_price(2, 5)
+    world.change(member, subscription, upgrade, at=run_at - timedelta(milliseconds=1), rank=3)
+    with transaction(SYSTEM):
+        moved = revenue.movement(AT, run_at + timedelta(days=1), "CNY")
+    assert (moved.closing_minor, moved.running_minor, moved.difference_minor) == (12 * world.month_price(3, 5), 12 * world.month_price(3, 5), 0)
 
 
 def test_page_csv_and_json_show_the_same_figures(app: Flask) -> None:
