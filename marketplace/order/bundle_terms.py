@@ -17,6 +17,7 @@ from core.errors import Invalid
 from core.money import split
 from marketplace.models import Listing, Publisher
 from marketplace.order import pricing
+from marketplace.order.bundle_models import BundlePart
 from marketplace.release import term_sheets
 
 MOST_PARTS = 20
@@ -37,7 +38,10 @@ def shares(slugs: Sequence[str], price_minor: int, *, at: datetime) -> list[Shar
     """A price over parts by what they cost alone, largest remainder; none where nothing of it costs anything. The wallet is charged just so."""
     rows = db.session.execute(_with_publisher().where(Listing.slug.in_(slugs))).all()
     found = {listing.slug: (listing, publisher) for listing, publisher in rows}
-    parts = [found[slug] for slug in slugs if slug in found]
+    return _laid_out([found[slug] for slug in slugs if slug in found], price_minor, at)
+
+
+def _laid_out(parts: Sequence[tuple[Listing, Publisher]], price_minor: int, at: datetime) -> list[Share]:
     alone = [pricing.shown_minor(listing, at, None) for listing, _publisher in parts]
     if not sum(alone):
         return []
@@ -51,7 +55,10 @@ def of_sheet(sheet: term_sheets.Sheet | None, *, at: datetime) -> list[Share]:
 
 def of_listing(listing: Listing, *, at: datetime) -> list[Share]:
     """The shares of a bundle as it is; none of other listings."""
-    return of_sheet(term_sheets.of(listing), at=at) if listing.kind == term_sheets.BUNDLE else []
+    if listing.kind != term_sheets.BUNDLE:
+        return []
+    query = _with_publisher().join(BundlePart, BundlePart.listing_id == Listing.id).where(BundlePart.bundle_id == listing.id)
+    return _laid_out([(part, publisher) for part, publisher in db.session.execute(query.order_by(BundlePart.position))], listing.price_minor, at)
 
 
 def check(slugs: Sequence[str], price_minor: int, publisher: Publisher, currency: str, *, at: datetime) -> list[Listing]:

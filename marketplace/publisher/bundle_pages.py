@@ -32,8 +32,12 @@ from marketplace.store.listings import CATEGORIES
 Form = Mapping[str, Any]
 
 
+def _find_vendor() -> uuid.UUID | None:
+    return db.session.scalar(select(Publisher.id).where(Publisher.code == publishers.VENDOR))
+
+
 def _vendor_id() -> uuid.UUID:
-    found = db.session.scalar(select(Publisher.id).where(Publisher.code == publishers.VENDOR))
+    found = _find_vendor()
     if found is None:
         raise NotFound(_("There is no such publisher."))
     return found
@@ -56,12 +60,13 @@ def edit_bundle(slug: str) -> ResponseReturnValue:
 @finance.get("/bundles")
 @requires("finance")
 def list_bundles() -> ResponseReturnValue:
-    """Our bundles in any state."""
+    """Our bundles in any state; before we offer anything there is nothing to put together, and the page says so."""
     with transaction(actor()):
+        vendor = _find_vendor()
         counts = select(BundlePart.bundle_id, func.count().label("n")).group_by(BundlePart.bundle_id).subquery()
-        query = select(Listing, counts.c.n).outerjoin(counts, counts.c.bundle_id == Listing.id).where(Listing.publisher_id == _vendor_id())
+        query = select(Listing, counts.c.n).outerjoin(counts, counts.c.bundle_id == Listing.id).where(Listing.publisher_id == vendor)
         rows = db.session.execute(query.where(Listing.kind == term_sheets.BUNDLE).order_by(Listing.slug).options(defer(Listing.search))).all()
-        return render_template("finance/bundles.html", rows=rows)
+        return render_template("finance/bundles.html", rows=rows, may_begin=vendor is not None)
 
 
 @finance.route("/bundles/new", methods=["GET", "POST"])

@@ -56,13 +56,14 @@ def _page(slug: str, *, errors: object = None, form: dict[str, str] | None = Non
     acting = actor()
     with transaction(acting):
         listing = publishers.own_listing(_publisher_id(acting), slug)
-        sold = next(row for row in publishers.sales(_publisher_id(acting)) if row.listing.id == listing.id)
+        sold = publishers.sales_of([listing])[0]
+        is_installed = listing.kind not in term_sheets.KINDS
         versions = sorted(_versions(listing), key=lambda one: version_key(one.number), reverse=True)
         page = render_template(
             "publisher/listing.html", listing=listing, sold=sold, versions=versions, reviews=reviews.of_listing(listing.id), errors=errors,
             form=form or {}, limit_mb=submissions.MAX_ZIP >> 20, promise_days=submissions.PROMISE.days, checks=records.of_many(versions),
-            installed=installs.figures(listing), missing=drafts.missing(listing, versions),
-            ran=runs.figures(listing.id, now() - timedelta(days=30)), shares=bundle_terms.of_listing(listing, at=now()),
+            installed=installs.figures(listing) if is_installed else None, missing=drafts.missing(listing, versions),
+            ran=runs.figures(listing.id, now() - timedelta(days=30)) if is_installed else None, shares=bundle_terms.of_listing(listing, at=now()),
         )  # fmt: skip
     return page, status
 

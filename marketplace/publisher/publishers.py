@@ -48,8 +48,13 @@ def ensure(code: str, name_zh: str, name_en: str, kind: str, commission_bp: int,
 
 
 def sales(publisher_id: uuid.UUID) -> Sequence[Sales]:
-    """A publisher's listings with their figures, best seller first. Runs as the publisher: the database shows it its own sales only."""
-    listings = db.session.scalars(select(Listing).where(Listing.publisher_id == publisher_id).options(defer(Listing.search))).all()
+    """A publisher's listings with their figures, best seller first."""
+    rows = sales_of(db.session.scalars(select(Listing).where(Listing.publisher_id == publisher_id).options(defer(Listing.search))).all())
+    return sorted(rows, key=lambda row: (-row.total_minor, -row.orders, row.listing.slug))
+
+
+def sales_of(listings: Sequence[Listing]) -> list[Sales]:
+    """Listings with their figures. Runs as their publisher: the database shows it its own sales only."""
     ids = [listing.id for listing in listings]
     orders = {
         row[0]: (row[1], int(row[2]))
@@ -65,8 +70,7 @@ def sales(publisher_id: uuid.UUID) -> Sequence[Sales]:
         .where(ListingVersion.listing_id.in_(ids), ListingVersion.state == "in_review")
         .group_by(ListingVersion.listing_id)
     )
-    rows = [Sales(one, *orders.get(one.id, (0, 0)), downloads.get(one.id, 0), waiting.get(one.id, 0)) for one in listings]
-    return sorted(rows, key=lambda row: (-row.total_minor, -row.orders, row.listing.slug))
+    return [Sales(one, *orders.get(one.id, (0, 0)), downloads.get(one.id, 0), waiting.get(one.id, 0)) for one in listings]
 
 
 def _counts(statement: object) -> dict[uuid.UUID, int]:

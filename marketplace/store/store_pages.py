@@ -178,12 +178,14 @@ def show_listing(slug: str) -> ResponseReturnValue:
         versions = listings.public_versions(shown.listing.id)
         current = next((one for one in versions if one.number == shown.listing.current_version), None)
         license = licenses.of_listing(acting.member_id, shown.listing.id) if acting.member_id else None
+        is_rated = shown.listing.kind != "bundle"  # its parts are
         may_try = acting.role in ("owner", "buyer") and shown.is_usable and shown.listing.state == "published" and trials.may_try(acting.member, shown.listing)
         return render_template(
             "storefront/listing.html", tax_rate_bp=pricing.shown_rate(shown.listing, now()),
             shown=shown, listing=shown.listing, publisher=shown.publisher, versions=versions, current=current,
             inside=contents.of(current.sha256) if current else None, license=license,
-            reviews=reviews.of_listing(shown.listing.id, request.args.get("version")), ratings=reviews.by_version(shown.listing.id),
+            reviews=reviews.of_listing(shown.listing.id, request.args.get("version")) if is_rated else [],
+            ratings=reviews.by_version(shown.listing.id) if is_rated else [], is_rated=is_rated,
             about=request.args.get("version"), may_try=may_try, trial_id=new_id() if may_try else None,
             checks=records.of(current) if current else [], check_words=words.CHECKS,
             replacement=listings.replacement_of(shown.listing), parts=bundle_terms.of_listing(shown.listing, at=now()),
