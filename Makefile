@@ -44,16 +44,16 @@ publish: $(VENV)/.installed ## check a bundle's folder and hand it in (DIR=folde
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=… to one" if sys.version_info < (3, 11) else 0)'
-	@echo "Making $(VENV) …"
+	@echo "Making $(VENV) …" >&2
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: requirements.txt | $(VENV)/bin/python
-	@echo "Installing what the product needs (a few minutes the first time) …"
+	@echo "Installing what the product needs (a few minutes the first time) …" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
-	@echo "Installing what tests and checks need …"
+	@echo "Installing what tests and checks need …" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	@touch $@
 
@@ -61,16 +61,16 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 $(VENV)/.browser: | $(VENV)/.installed-dev
 	@if command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-	  echo "Installing Chromium …"; \
+	  echo "Installing Chromium …" >&2; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk >/dev/null; \
-	else echo "Installing Chromium …"; $(BIN)/playwright install chromium; fi
+	else echo "Installing Chromium …" >&2; $(BIN)/playwright install chromium; fi
 	@touch $@
 
 # Bubblewrap, where it can be had; without it the sandbox's tests say that they are skipped and why.
 $(VENV)/.sandbox: | $(VENV)/.installed-dev
 	@if command -v bwrap >/dev/null 2>&1; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-	  echo "Installing bubblewrap …"; \
+	  echo "Installing bubblewrap …" >&2; \
 	  { apt-get install -y -qq --no-install-recommends bubblewrap || { apt-get update -qq && apt-get install -y -qq --no-install-recommends bubblewrap; }; } >/dev/null 2>&1 \
 	  || echo "bubblewrap cannot be installed: the sandbox's tests will be skipped"; \
 	else echo "bubblewrap is not installed: the sandbox's tests will be skipped"; fi

@@ -117,7 +117,7 @@ def find(
     counts, loose, suggestion = _counts(query, asked), False, None
     if not query.is_empty and not counts["all"][""]:
         better = suggest(query)
-        suggestion = better if better and _counts(search_query.parse(better), asked)["all"][""] else None
+        suggestion = better if better and _finds_any(search_query.parse(better)) else None
         counts, loose = _counts(query, asked, loose=True), True
     total, unfiltered, shown_too = (int(counts.pop(name)[""]) for name in ("total", "all", "with_hidden"))
     rows, following = _page(query, asked, sort, after, paging.bounded(limit), loose=loose)
@@ -138,6 +138,11 @@ def _counts(query: search_query.Query, asked: Mapping[str, Any], *, loose: bool 
         if n:
             found.setdefault(facet, {})[choice] = int(n)
     return {"total": {"": 0}, "all": {"": 0}, "with_hidden": {"": 0}} | found
+
+
+def _finds_any(query: search_query.Query) -> bool:
+    found = "select exists (select from listing_index where terms @@ cast(:terms as tsquery))"
+    return bool(db.session.scalar(text(found), {"terms": search_query.tsquery(query)}))
 
 
 def _page(
