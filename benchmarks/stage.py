@@ -52,7 +52,8 @@ class Stage:
     def serve(self) -> None:
         """Start the web server as `make run` does."""
         command = [
-            sys.executable, "-m", "granian", "--interface", "rsgi", "--loop", "uvloop", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "2",
+            sys.executable, "-m", "granian", "--interface", "rsgi", "--loop", "uvloop", "--http", "1", "--host", "127.0.0.1", "--port", str(self.port),
+            "--workers", "2",
             "--runtime-mode", "st", "--no-access-log", "--log-level", "warning", "--factory", "benchmarks.web:create_server",
         ]  # fmt: skip
         self.web = Child("web", command, log=self.folder / "web.log", env=dict(os.environ))

@@ -20,6 +20,7 @@ from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[att
 from core import logging, security_headers
 from core.settings import Settings
 
+BODY_S = 60.0  # a body that takes longer is given up
 AT_ONCE = 1 << 20  # bytes: longer answers, and those of unknown length, are streamed
 
 Headers = list[tuple[str, str]]
@@ -51,7 +52,15 @@ class Server:
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Answer one request."""
-        body = await self._body(scope, protocol)
+        try:
+            async with asyncio.timeout(BODY_S):
+                body = await self._body(scope, protocol)
+        except TimeoutError:
+            protocol.response_empty(408, self._always)
+            return
+        except ProtocolClosed:
+            logging.log.info("a client went away while it sent a request", path=scope.path)
+            return
         if self._lanes and await self._express(scope, protocol, body):
             return
         in_thread = asyncio.get_running_loop().run_in_executor
@@ -92,7 +101,11 @@ class Server:
             scheme, _space, key = headers.get("authorization", "").partition(" ")
             if scheme != "Bearer" or headers.get("content-type") != "application/json" or scope.query_string or scope.scheme != "http":
                 return False
-            answer = await lane.answer(matched, key, body)
+            try:
+                answer = await lane.answer(matched, key, body)
+            except Exception:  # noqa: BLE001 (whatever it is, the view behind it says what is wrong)
+                logging.log.exception("an express lane failed", path=scope.path)
+                return False
             if answer is None:
                 return False
             status, text = answer
@@ -151,7 +164,7 @@ def _environ(scope: Scope, body: bytes) -> dict[str, Any]:
         "REQUEST_METHOD": scope.method,
         "SCRIPT_NAME": "",
         "PATH_INFO": scope.path.encode().decode("latin-1"),
-        "QUERY_STRING": scope.query_string,
+        "QUERY_STRING": scope.query_string.encode().decode("latin-1"),
         "SERVER_NAME": host,
         "SERVER_PORT": port,
         "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",

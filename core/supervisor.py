@@ -260,8 +260,9 @@ class Product:
     def _web(self) -> Child:
         settings = self.settings
         command = [
-            sys.executable, "-m", "granian", "--interface", "rsgi", "--loop", "uvloop", "--factory", "--host", settings.host, "--port", str(settings.port),
-            "--workers", str(settings.web_concurrency), "--runtime-mode", "st", "--backlog", "1024",
+            sys.executable, "-m", "granian", "--interface", "rsgi", "--loop", "uvloop", "--http", "1", "--factory",
+            "--host", settings.host, "--port", str(settings.port),
+            "--workers", str(settings.web_concurrency), "--runtime-mode", "st", "--backlog", "1024", "--backpressure", "128",
             "--no-ws", "--respawn-failed-workers", "--respawn-interval", "1", "--workers-kill-timeout", "8", "app:create_server",
         ]  # fmt: skip
         return Child("web", command, log=self._log("web"), env=self.environment, cwd=ROOT, show_errors=True)

@@ -122,9 +122,9 @@ def takes_turn() -> bool:
         return True
 
 
-def refresh() -> None:
-    """Look the current releases up again, where what is known is too old to be believed."""
-    if time.monotonic() < _memory[0].believed_until:
+def refresh(*, early: bool = False) -> None:
+    """Look the current releases up again, where what is known is too old to be believed, or `early`."""
+    if not early and time.monotonic() < _memory[0].believed_until:
         return
     releases = {row[0]: row[1] for row in db.session.execute(select(ProductLine.code, ProductLine.release))}
     at = time.monotonic()

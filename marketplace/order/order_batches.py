@@ -16,6 +16,8 @@ from core.logging import log
 
 MOST = 64  # in one transaction, so that no wallet stays locked for long
 PLACE = "select p.* from place_orders(%s::order_request[]) p"
+# The same, and whoever waits for a wallet that somebody else holds is soon told to go by itself (the reference to `t` has it set first).
+GATHERED = "select p.* from set_config('lock_timeout', '250ms', true) t, lateral place_orders(case when t is not null then %s::order_request[] end) p"
 
 
 def place(requests: Sequence[str]) -> list[Any]:
@@ -42,19 +44,24 @@ class Gatherer:
         return await own
 
     async def _call_while_any_wait(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-            try:
-                rows = await loop.run_in_executor(self._thread, self._place, [request for request, _own in batch])
-            except Exception as error:  # noqa: BLE001 (whatever it is, nobody may be left waiting)
-                log.warning("purchases that went together go one by one", count=len(batch), error=str(error))
-                rows = [None] * len(batch)  # and those that cannot be fail on their own account
-            for (_request, own), row in zip(batch, rows, strict=True):
-                if not own.cancelled():
-                    own.set_result(row)
-        self._calling = None
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                for (_request, own), row in zip(batch, await self._rows([request for request, _own in batch]), strict=True):
+                    if not own.cancelled():
+                        own.set_result(row)
+        finally:
+            self._calling = None
+
+    async def _rows(self, requests: list[str]) -> list[Any]:
+        try:
+            rows = await asyncio.get_running_loop().run_in_executor(self._thread, self._place, requests)
+            assert len(rows) == len(requests), "a row for each request"
+        except Exception as error:  # noqa: BLE001 (whatever it is, nobody may be left waiting)
+            log.warning("purchases that went together go one by one", count=len(requests), error=str(error))
+            return [None] * len(requests)  # and those that cannot be fail on their own account
+        return rows
 
     def _place(self, requests: list[str]) -> list[Any]:
         with self._app.app_context():
-            return place(requests)
+            return member_call(GATHERED, [array(requests)])

@@ -113,7 +113,8 @@ def place(
         trials.give_way(member_id, terms.id, at=at)
         with _owned_already():
             row = db.session.execute(_PLACE, {"requests": array([_request(member_id, quote, wanted, at, placed_by, attribution)])}).one()
-        placed = _outcome(quote, wanted, row)
+        first = replayed(member_id, slug, wanted) if row[0] == "replayed" else None  # it came in between
+        placed = first or _outcome(quote, wanted, row)
     if terms.period and not placed.is_replay:
         license_terms.begin(member_id, placed.license_id, terms, at=at)
     if terms.licensed_per == "seat" and not placed.is_replay:
@@ -173,8 +174,8 @@ class Prepared:
     request: str  # the fields of an `order_request`
 
     def outcome(self, row: Any) -> Placed | None:
-        """What its row of `place_orders` says; None where the terms in memory are out of date. Raises what `place` does."""
-        return None if row[0] == "stale" else _outcome(self.quote, self.wanted, row)
+        """What its row of `place_orders` says; None where memory does not know: terms out of date, or an earlier order. Raises what `place` does."""
+        return None if row[0] in ("stale", "replayed") else _outcome(self.quote, self.wanted, row)
 
 
 def prepare(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, placed_by: uuid.UUID | None = None) -> Prepared | None:
@@ -187,7 +188,7 @@ def prepare(member_id: uuid.UUID, slug: str, wanted: Wanted, *, at: datetime, pl
     if terms is None or not terms.is_plain or wanted.coupon is not None or not hosts.fits_releases(terms.product_line, terms.host_version):
         return None
     rate = pricing.tax_rate_of(terms, at)
-    if rate is None or terms.paid_minor(1, rate) != wanted.price_minor:
+    if rate is None or terms.paid_minor(1, rate) != wanted.price_minor or (wanted.quantity != 1 and not terms.is_counted):
         return None
     quote = pricing.quote(member_id, terms, wanted.quantity, at=at, is_judged=True)
     return Prepared(quote, wanted, _request(member_id, quote, wanted, at, placed_by, None))

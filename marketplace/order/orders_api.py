@@ -66,7 +66,7 @@ def create_order(order_in: dict[str, Any], slug: str) -> Response:
     acting, wanted, at = actor(), orders.Wanted(**order_in), now()
     if hosts.takes_turn():
         with transaction(acting):
-            hosts.refresh()
+            hosts.refresh(early=True)
     placed = None if acting.has_own_host else orders.place_alone(acting.member, slug, wanted, at=at, placed_by=acting.user_id)
     if placed is None:
         with transaction(acting):

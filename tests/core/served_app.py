@@ -61,6 +61,8 @@ def create_server() -> Server:
         raise RuntimeError("a bug")
 
     async def express(path: object, key: str, body: bytes) -> tuple[int, str] | None:
+        if key == "broken":
+            raise RuntimeError("a bug in a lane")
         return (201, '{"express":true}') if key == "good" else None
 
     return Server(app, [ExpressLane("POST", re.compile("/echo/express"), 100, express)])

@@ -1,6 +1,7 @@
 """Flask behind the event loop, served by the real web server."""
 
 import http.client
+import json
 import os
 import socket
 import sys
@@ -35,7 +36,8 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def url(closed: Path) -> Iterator[str]:
     port = free_port()
     command = [
-        sys.executable, "-m", "granian", "--interface", "rsgi", "--loop", "uvloop", "--factory", "--host", "127.0.0.1", "--port", f"{port}", "--workers", "1",
+        sys.executable, "-m", "granian", "--interface", "rsgi", "--loop", "uvloop", "--http", "1", "--factory", "--host", "127.0.0.1", "--port", f"{port}",
+        "--workers", "1",
         "--runtime-mode", "st", "--no-ws", "--log-level", "warning", "tests.core.served_app:create_server",
     ]  # fmt: skip
     environment = {**os.environ, **ENVIRONMENT, "PORT": f"{port}", "CLOSED": f"{closed}", "PYTHONPATH": f"{ROOT}"}
@@ -88,6 +90,17 @@ def test_flask_sees_the_request_as_it_was_sent(client: httpx.Client, url: str) -
 def test_a_path_that_is_no_text_is_an_answer_too(url: str) -> None:
     answer = raw(url, b"GET /echo/%FF%FE HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Several: \xff\r\n\r\n")
     assert answer.split(b" ")[1] in (b"200", b"400", b"404")
+
+
+def test_a_query_that_was_not_encoded_is_read_as_it_was_meant(url: str) -> None:
+    answer = raw(url, "GET /echo/x?q=好é HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    assert answer.split(b" ")[1] == b"200"
+    assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["query"] == {"q": "好é"}
+
+
+def test_a_lane_that_fails_leaves_the_request_to_flask(client: httpx.Client) -> None:
+    answer = client.post("/echo/express", content=b"{}", headers={"Authorization": "Bearer broken", "Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["rest"]) == (200, "express")
 
 
 def test_a_head_request_has_the_length_and_no_body(client: httpx.Client) -> None:

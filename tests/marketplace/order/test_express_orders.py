@@ -128,12 +128,25 @@ def test_an_order_is_answered_as_by_the_view(app: Flask, served: Served, lane: L
         b'{"id": "not a uuid", "price_minor": 100}',
         b'{"id": "%(id)s", "price_minor": 100, "quantity": 11}',  # more than the wallet holds
         b'{"id": "%(id)s", "price_minor": 100}' + b" " * 2000,
+        b"[" * 1024,
+        '{"id": "00000000-0000-4000-8000-000000000001", "price_minor": 100}'.encode("utf-16"),
+        b'\xef\xbb\xbf{"id": "%(id)s", "price_minor": 100}',
     ],
 )
 def test_what_is_unusual_or_refused_is_the_views_to_answer(app: Flask, served: Served, lane: Lane, body: bytes) -> None:
     sent = body.replace(b"%(id)s", str(new_id()).encode())
     express, flask = served.ask("POST", PATH, sent, buyers_key()), through_flask(app, sent, buyers_key())
     assert told(express) == told(flask)
+    assert not any(lane.answered)
+
+
+def test_several_pieces_of_what_is_had_once_are_the_views_to_refuse(app: Flask, served: Served, lane: Lane) -> None:
+    with transaction(SYSTEM):
+        terms = pricing.offered(ONE_TIME)
+    path, body = f"/api/v1/listings/{ONE_TIME}/orders", json.dumps({"id": str(new_id()), "price_minor": terms.price_minor, "quantity": 2}).encode()
+    express = served.ask("POST", path, body, buyers_key(paid=10**7))
+    assert told(express) == told(through_flask(app, body, buyers_key(paid=10**7), path))
+    assert express.status_code == 422
     assert not any(lane.answered)
 
 

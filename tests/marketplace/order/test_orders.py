@@ -49,6 +49,19 @@ def _books_hold(app: Flask) -> Iterator[None]:
         assert verify.first_difference(session) is None
 
 
+class Gated(Gatherer):
+    """Its calls wait while a test holds them."""
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__(app)
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def _place(self, requests: list[str]) -> list:
+        assert self.gate.wait(30)
+        return super()._place(requests)
+
+
 @pytest.fixture(autouse=True)
 def served(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """The web server's side of the application, with its express lane: `buy` goes through it."""
@@ -56,7 +69,7 @@ def served(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.setattr(hosts, "TTL_S", 600.0)
     hosts.forget_all()
     api_keys.forget_all()
-    gatherer = Gatherer(app)
+    gatherer = Gated(app)
     with Served(Server(app, [express_orders.lane(app, gatherer)])) as running:
         app.extensions["served"], app.extensions["gatherer"] = running, gatherer
         yield running
@@ -103,15 +116,16 @@ def codes(answers: list) -> Counter:
     return Counter(a.status_code if a.status_code == 201 else (a.status_code, a.json["code"]) for a in answers)
 
 
-def gathered(app: Flask, owner: Engine, member: Member, calls: list[Callable[[], object]]) -> list:
-    """The first call waits for `member`'s wallet, the others gather meanwhile and then go together; results in order."""
-    gatherer: Gatherer = app.extensions["gatherer"]
+def gathered(app: Flask, calls: list[Callable[[], object]]) -> list:
+    """The first call is held, the others gather meanwhile and then go together; results in order."""
+    gatherer: Gated = app.extensions["gatherer"]
     with ThreadPoolExecutor(len(calls)) as pool:
-        with locked(owner, member):
-            started = [pool.submit(calls[0])]
-            until(lambda: gatherer._calling is not None and not gatherer._waiting)
-            started += [pool.submit(call) for call in calls[1:]]
-            until(lambda: len(gatherer._waiting) == len(calls) - 1)
+        gatherer.gate.clear()
+        started = [pool.submit(calls[0])]
+        until(lambda: gatherer._calling is not None and not gatherer._waiting)
+        started += [pool.submit(call) for call in calls[1:]]
+        until(lambda: len(gatherer._waiting) == len(calls) - 1)
+        gatherer.gate.set()
         return [call.result(30) for call in started]
 
 
@@ -190,7 +204,7 @@ def test_refusals_leave_their_neighbours_alone(app: Flask, owner: Engine) -> Non
         *[lambda: buy(app, keys[rich.id], order_id=used, quantity=2)] * 3,
         *[lambda: buy(app, keys[rich.id], order_id=used)] * 3,
     ]
-    answers = gathered(app, owner, first, calls)
+    answers = gathered(app, calls)
     assert codes(answers) == {201: 14, (402, "insufficient_funds"): 3, (409, "wallet_frozen"): 3, (409, "already_owned"): 3, (409, "id_reused"): 3}
     assert (balance(first), balance(rich), balance(poor), balance(owning)) == (900, 100_000 - 11 * PRICE, 30, before)
     assert rows(owner, "select count(*) from store_order where member_id = :m", m=rich.id) == [(11,)]
@@ -203,7 +217,7 @@ def test_two_exclusive_licences_in_one_batch_are_one(app: Flask, owner: Engine) 
     keys = [known("buyer", first), known("buyer", member)]
     remember(app, PACK, ONE_TIME)
     price = price_of(ONE_TIME)
-    answers = gathered(app, owner, first, [lambda: buy(app, keys[0]), *[lambda: buy(app, keys[1], ONE_TIME, price=price)] * 6])
+    answers = gathered(app, [lambda: buy(app, keys[0]), *[lambda: buy(app, keys[1], ONE_TIME, price=price)] * 6])
     assert codes(answers) == {201: 2, (409, "already_owned"): 5}
     assert balance(member) == 1_000_000 - price
 
@@ -246,7 +260,7 @@ def test_a_bug_in_one_request_fails_that_one_only(app: Flask, owner: Engine) -> 
                 orders.place_alone(members[0].id, PACK, wanted, at=AT)
 
     first_key = known("buyer", first)
-    answers = gathered(app, owner, first, [lambda: buy(app, first_key), broken, *[lambda k=k: buy(app, k) for k in keys]])
+    answers = gathered(app, [lambda: buy(app, first_key), broken, *[lambda k=k: buy(app, k) for k in keys]])
     assert codes([a for a in answers if a]) == {201: 6}
     assert [balance(m) for m in members] == [900] * 5
 
@@ -257,10 +271,24 @@ def test_a_wallet_that_stays_locked_does_not_hold_up_its_neighbours(app: Flask, 
     calls = [lambda key=key: buy(app, key) for key in [known("buyer", m) for m in (first, stuck, free)]]
     with ThreadPoolExecutor(1) as pool:
         with locked(owner, stuck):
-            answers = pool.submit(gathered, app, owner, first, calls)
+            answers = pool.submit(gathered, app, calls)
             until(lambda: bool(rows(owner, "select from store_order where member_id = :m", m=free.id)))  # while the other is still locked
             assert not rows(owner, "select from store_order where member_id = :m", m=stuck.id)
         assert codes(answers.result(30)) == {201: 3}
+
+
+def test_a_lone_locked_wallet_does_not_hold_up_those_who_come_later(app: Flask, owner: Engine) -> None:
+    stuck, free = make_member(paid=1000), make_member(paid=1000)
+    remember(app, PACK)
+    stuck_key, free_key = known("buyer", stuck), known("buyer", free)
+    with ThreadPoolExecutor(1) as pool:
+        with locked(owner, stuck):
+            waiting = pool.submit(buy, app, stuck_key)
+            until(lambda: app.extensions["gatherer"]._calling is not None)
+            assert buy(app, free_key).status_code == 201
+            assert not waiting.done()
+        assert waiting.result(30).status_code == 201
+    assert (balance(stuck), balance(free)) == (900, 900)
 
 
 def test_members_with_one_id_do_not_meet(app: Flask, owner: Engine) -> None:
@@ -342,6 +370,16 @@ def test_a_dead_connection_is_replaced(app: Flask, owner: Engine) -> None:
     assert buy(app, key).status_code == 201
     assert dead.closed
     assert balance(member) == 800
+
+
+def test_an_order_told_again_is_the_first_one_whatever_is_on_sale_by_now(app: Flask) -> None:
+    key, order_id = known("buyer", make_member(paid=1000)), new_id()
+    remember(app, PACK)
+    first = buy(app, key, order_id=order_id)
+    set_listing(PACK, current_version="9.9.9")
+    remember(app, PACK)
+    assert buy(app, key).json["version"] == "9.9.9"
+    assert buy(app, key, order_id=order_id).data == first.data
 
 
 def test_terms_that_changed_are_read_again(app: Flask, owner: Engine) -> None:
