@@ -137,7 +137,7 @@ def test_a_database_that_goes_away_is_told_and_recovered_from(product: Product) 
             assert product.get("/readyz").json()["checks"]["database"] != "ok"
             time.sleep(away_s)
             product.postgres.start()
-            assert product.wait_until(product.is_ready, "the product to find its database again") < 10
+            assert product.wait_until(product.is_ready, "the product to find its database again") < 30  # a few seconds on an idle machine
             time.sleep(2)
     assert load.seen["503"] > 0
     assert {process.pid for process in product.processes("granian")} == web, "the web server outlives its database"
