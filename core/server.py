@@ -184,8 +184,6 @@ def _environ(scope: Scope, body: bytes) -> dict[str, Any]:
         environ[key] = before + value
     if environ.pop("HTTP_TRANSFER_ENCODING", None):  # by now its length is known, and Flask may refuse it
         environ["CONTENT_LENGTH"] = f"{len(body)}"
-    if scope.authority is not None:  # HTTP/2 says so instead of a Host header
-        environ.setdefault("HTTP_HOST", scope.authority)
     return environ
 
 
