@@ -140,7 +140,7 @@ def replay_published() -> int:
 
 
 def replay_one(listing_id: str, number: str) -> bool | None:
-    """Check one released version again. True where it still passes; what no longer does is kept on its record and shown to reviewers.
+    """Check one released version again. True where it still passes; what no longer does is kept on its record, shown to reviewers and told to its publisher.
 
     The records of its release and its signature stay: a version does not lose them because a library changed, but somebody must look.
     """
@@ -154,7 +154,11 @@ def replay_one(listing_id: str, number: str) -> bool | None:
         assert artifact is not None
         content, kind = artifact.content, listing.kind
     done = pipeline.Check(content, kind, Limits.of(settings)).run()
-    findings = [finding for record in done for finding in record.findings]
-    with transaction(SYSTEM):
-        approvals.remember_replay(*key, findings, at=now())
+    if any(record.state == pipeline.REFUSED for record in done):
+        return None  # the sandbox went away meanwhile, which says nothing about the version
+    findings, at = [finding for record in done for finding in record.findings], now()
+    with transaction(SYSTEM) as session:
+        if new := approvals.remember_replay(*key, findings, at=at):
+            listing = session.get_one(Listing, key[0])
+            publisher_notices.tell_of(listing, "replay_failed", at=at, key=f"{number}:{at.isoformat()}", version=number, finding=new[0].stored())
     return not findings

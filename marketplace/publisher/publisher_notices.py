@@ -1,4 +1,4 @@
-"""What a publisher should know, said once: of its versions, reviews, services, claims and payouts.
+"""What a publisher should know, said once: of its versions, reviews, services, claims and payouts, and of bundles that hold what it offers.
 
 Staff and jobs tell in the transaction that does it. What a member does comes by the outbox: a member has no right to write to a publisher.
 """
@@ -107,6 +107,14 @@ SENTENCES: dict[str, Callable[[Facts], str]] = {
         else _("%(name)s %(version)s has passed its checks. A reviewer decides by %(day)s.", name=f.name(), version=f.text("version"), day=f.day("until"))
     ),
     "checks_failed": lambda f: _("%(name)s %(version)s has not passed its checks. %(finding)s", name=f.name(), version=f.text("version"), finding=_finding(f)),
+    "replay_failed": lambda f: _(
+        "%(name)s %(version)s is on sale, but has not passed today’s repeated check. %(finding)s",
+        name=f.name(), version=f.text("version"), finding=_finding(f),
+    ),
+    "bundle_joined": lambda f: _(
+        "%(name)s is now part of our bundle “%(bundle)s”: of its price of %(price)s, %(amount)s is for yours, tax included.",
+        name=f.name(), bundle=f.name("bundle"), price=f.money("bundle_minor"), amount=f.money(),
+    ),
     "version_approved": lambda f: (
         _("%(name)s is on sale with version %(version)s.", name=f.name(), version=f.text("version"))
         if f.details.get("is_first")
@@ -158,12 +166,14 @@ SENTENCES: dict[str, Callable[[Facts], str]] = {
     ),
     "payout_paid": lambda f: _("%(amount)s was paid out to you. The bank’s reference: %(reference)s", amount=f.money(), reference=f.text("reference")),
 }  # fmt: skip
-_BAD = ("checks_failed", "step_quarantine", "service_lapse")
+_BAD = ("checks_failed", "replay_failed", "step_quarantine", "service_lapse")
 _WARN = ("version_rejected", "step_yank", "step_deprecate", "service_dispute", "claim_opened", "claim_overdue")
 TONES = dict.fromkeys(_BAD, "danger") | dict.fromkeys(_WARN, "warn")
 _PLACES: dict[str, tuple[str, dict[str, str | None]]] = {  # beginning of the kind: endpoint and what it is asked for
     "checks": ("publisher.show_version", {"slug": "slug", "number": "version"}),
     "version": ("publisher.show_version", {"slug": "slug", "number": "version"}),
+    "replay": ("publisher.show_version", {"slug": "slug", "number": "version"}),
+    "bundle": ("publisher.show_listing", {"slug": "slug"}),
     "step": ("publisher.show_listing", {"slug": "slug"}),
     "review": ("publisher.show_listing", {"slug": "slug", "_anchor": None}),
     "report": ("publisher.show_listing", {"slug": "slug", "_anchor": None}),

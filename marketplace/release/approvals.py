@@ -1,12 +1,12 @@
 """Which versions need a person, and the decision on those that do."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from flask_babel import gettext as _
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from core import audit, outbox
 from core.db import db
@@ -20,6 +20,7 @@ from marketplace.release import lifecycle, term_sheets
 from marketplace.release.lifecycle_models import VersionCheck, VersionTransition
 from marketplace.store.listings import is_newer
 
+MOST_KEPT = 10  # findings of a replay
 TERMS = ("required_edition_rank", "product_line", "required_features", "host_version", "offer")  # what a buyer agreed to
 
 
@@ -93,14 +94,25 @@ def approve(listing: Listing, version: ListingVersion, *, at: datetime, reason: 
         publisher = db.session.get_one(Publisher, listing.publisher_id)
         bundle_terms.check(sheet["parts"], sheet["price_minor"], publisher, listing.currency, at=at)
     before = listing.current_version
+    sheet_before = term_sheets.sheet_of(version_before(listing, version)) or {}
     lifecycle.move_version(version, "approve", at=at, reason=reason)
     if listing.state == "in_review":
         lifecycle.move_listing(listing, "publish", at=at)
     lifecycle.offer_newest(listing, at)
     publisher_notices.tell_of(listing, "version_approved", at=at, key=version.number, version=version.number, is_first=before is None)
+    _tell_of_parts(listing, version, sheet_before.get("parts", ()), at)
     outbox.publish("version.published", {"listing_id": str(listing.id), "slug": listing.slug, "number": version.number}, at=at)
     after = {"current_version": listing.current_version}
     audit.record("version.approved", f"{listing.slug} {version.number}", at=at, before={"current_version": before}, after=after, reason=reason)
+
+
+def _tell_of_parts(bundle: Listing, version: ListingVersion, before: Collection[str], at: datetime) -> None:
+    """Whoever offers what is newly part of somebody else's bundle is told, with what it gets of the price."""
+    about = {"bundle_zh": bundle.name_zh, "bundle_en": bundle.name_en, "bundle_minor": bundle.price_minor}
+    for part in bundle_terms.of_sheet(term_sheets.sheet_of(version), at=at):
+        if part.listing.publisher_id != bundle.publisher_id and part.listing.slug not in before:
+            key = f"{bundle.id}:{version.number}"
+            publisher_notices.tell_of(part.listing, "bundle_joined", at=at, key=key, amount_minor=part.share_minor, **about)
 
 
 def approve_if_routine(listing: Listing, version: ListingVersion, *, at: datetime) -> bool:
@@ -140,15 +152,24 @@ def no_longer_pass() -> Sequence[tuple[Listing, str, list[Finding]]]:
     return [(listing, number, [read(one) for one in detail["replay_findings"]]) for listing, number, detail in rows]
 
 
-def remember_replay(listing_id: uuid.UUID, number: str, findings: Sequence[Finding], *, at: datetime) -> None:
-    """Note on the replay's record when it last held, or why it no longer does."""
+def remember_replay(listing_id: uuid.UUID, number: str, findings: Sequence[Finding], *, at: datetime) -> list[Finding]:
+    """Note on the release's record when the replay last held, or why it no longer does. Returns what the replay before had not found."""
     row = db.session.execute(
         select(VersionCheck)
         .join(ListingVersion, (ListingVersion.listing_id == VersionCheck.listing_id) & (ListingVersion.number == VersionCheck.number))
         .where(VersionCheck.listing_id == listing_id, VersionCheck.number == number, VersionCheck.attempt == ListingVersion.attempt)
         .where(VersionCheck.name == "signature")
+        .with_for_update(of=VersionCheck)
     ).scalar_one_or_none()
-    if row is not None:
-        told = {"replayed_at": at.isoformat(), "replay_findings": [one.stored() for one in findings][:10]}
-        key = (VersionCheck.listing_id == listing_id, VersionCheck.number == number, VersionCheck.attempt == row.attempt, VersionCheck.name == "signature")
-        db.session.execute(update(VersionCheck).where(*key).values(detail={**row.detail, **told}))
+    if row is None:
+        return []
+    kept = findings[:MOST_KEPT]
+    known = {_same(read(one)) for one in row.detail.get("replay_findings", [])}
+    row.detail = {**row.detail, "replayed_at": at.isoformat(), "replay_findings": [one.stored() for one in kept]}
+    db.session.flush()
+    return [one for one in kept if _same(one) not in known]
+
+
+def _same(finding: Finding) -> tuple[str, str | None]:
+    """By what a failure is known again: its words may tell of times and sizes that differ from day to day."""
+    return finding.rule, finding.file

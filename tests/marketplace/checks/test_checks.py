@@ -18,6 +18,7 @@ from marketplace.release import approvals, bundles, lifecycle
 from marketplace.release.lifecycle_models import SigningKey, VersionCheck
 from marketplace.sandbox import box
 from marketplace.sandbox.limits import Limits
+from membership import mailboxes
 from tests.factories import AT
 from tests.marketplace.release.test_publishing import MORE, content_of, hand_in, needs_sandbox, submit
 from tests.marketplace.store_world import FREE, open_store, repack, unzip, zip_of
@@ -220,6 +221,40 @@ def test_what_is_on_sale_is_replayed_and_what_no_longer_passes_is_shown(app):
     with transaction(SYSTEM):
         ((listing, number, findings),) = approvals.no_longer_pass()
         assert (listing.slug, number, findings[0].rule) == (MAIL, "1.0.0", "expected_differs")
+
+
+@needs_sandbox
+def test_a_publisher_is_told_of_a_failing_replay_once_until_it_passes_again_or_fails_otherwise(app, monkeypatch):
+    (listing_id,) = open_store(MAIL).values()
+    with transaction(SYSTEM) as session:
+        publisher_id = session.get(Listing, listing_id).publisher_id
+        good = session.scalars(select(Artifact)).one().content
+    other = zip_of({**unzip(good), "expected/late/mail.txt": b"other\n"})
+    more = zip_of({**unzip(good), "expected/late/mail.txt": b"other\n", "expected/late/more.txt": b"more\n"})
+    told = []
+    for day, content in enumerate((good, other, other, more, more, other, good, other)):
+        monkeypatch.setattr(jobs, "now", lambda day=day: AT + timedelta(days=day))
+        with transaction(SYSTEM) as session:
+            session.scalars(select(Artifact)).one().content = content
+        assert jobs.replay_one(str(listing_id), "1.0.0") is (content == good)
+        with transaction(SYSTEM):
+            told.append([one.details["finding"]["rule"] for one in mailboxes.of_publisher(publisher_id).newest() if one.kind == "replay_failed"])
+    assert [len(one) for one in told] == [0, 1, 1, 2, 2, 2, 2, 3]
+    assert told[3] == ["expected_missing", "expected_differs"]
+
+
+def test_a_replay_that_lost_its_sandbox_says_nothing_about_the_version(app, monkeypatch):
+    (listing_id,) = open_store(MAIL).values()
+    monkeypatch.setattr(jobs.box, "unavailable", lambda: None)
+
+    def gone(*_args):
+        raise jobs.box.SandboxMissing("gone")
+
+    monkeypatch.setattr(jobs.pipeline.replay, "run_case", gone)
+    monkeypatch.setattr(jobs.pipeline.box, "run", gone)
+    assert jobs.replay_one(str(listing_id), "1.0.0") is None
+    with transaction(SYSTEM):
+        assert approvals.no_longer_pass() == []
 
 
 def test_a_service_is_its_terms(app):

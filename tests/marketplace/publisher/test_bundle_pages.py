@@ -17,6 +17,7 @@ from core.money import split
 from marketplace.checks import jobs
 from marketplace.models import Listing
 from marketplace.order import listing_bundles, orders
+from membership import mailboxes
 from tests.billing.books import accounts, assert_books_hold
 from tests.factories import make_member, make_user
 from tests.marketplace.store_world import acting_for, open_store, set_listing
@@ -129,6 +130,12 @@ def test_ours_hold_what_others_offer_and_each_gets_its_share(app, shop, reviewer
     assert "A change waits for its answer" in say(clerk.get(f"/finance/bundles/{SLUG}?lang=en"))
     assert reviewer.post(f"/review/{SLUG}/1.0.0/approval").status_code == 302
     assert "Import set" in say(clerk.get("/finance/bundles?lang=en"))
+    with transaction(SYSTEM):
+        notices = {code: [one for one in mailboxes.of_publisher(code).newest() if one.kind == "bundle_joined"] for code in (HARBOR, YUNQI)}
+    shares = dict(zip((FIRST, OURS, THEIRS), split(200_00, (99_00, 49_00, 99_00)), strict=True))
+    assert {one.details["slug"]: one.details["amount_minor"] for one in notices[HARBOR] + notices[YUNQI]} == {FIRST: shares[FIRST], THEIRS: shares[THEIRS]}
+    page = say(signed_in(app, make_user("publisher", publisher_id=HARBOR)).get("/publisher/notices?lang=en"))
+    assert "is now part of our bundle “Import set”: of its price of ¥200.00, ¥80.16 is for yours, tax included." in page
     member = make_member(paid=200_00)
     with transaction(acting_for(member)):
         placed = orders.place(member.id, SLUG, orders.Wanted(new_id(), 200_00), at=now())
@@ -140,6 +147,23 @@ def test_ours_hold_what_others_offer_and_each_gets_its_share(app, shop, reviewer
     assert books[Account.STORE_REVENUE] == net[OURS]
     assert books[Account.PARTNER_PENDING] + books[Account.COMMISSION_REVENUE] == net[FIRST] + net[THEIRS]
     assert_books_hold()
+
+
+def test_a_part_is_told_once_and_only_where_it_is_new(app, shop, reviewer):
+    for slug in (FIRST, OURS, THEIRS):
+        set_listing(slug, required_rank=0, required_features=[], product_line=None)
+    clerk = signed_in(app, make_user("finance"))
+    clerk.post("/finance/bundles/new", data=FORM | {"part": [FIRST, OURS], "price": "100.00"})
+    clerk.post(f"/finance/bundles/{SLUG}/submission")
+    told = []
+    for number, change in (("1.0.0", {}), ("1.1.0", {"price": "110.00"}), ("1.2.0", {"part": [OURS, THEIRS]}), ("1.3.0", {"part": [OURS, THEIRS, FIRST]})):
+        if change:
+            clerk.post(f"/finance/bundles/{SLUG}", data=FORM | {"part": [FIRST, OURS], "price": "100.00"} | change)
+        check(number)
+        reviewer.post(f"/review/{SLUG}/{number}/approval")
+        with transaction(SYSTEM):
+            told.append([sum(one.kind == "bundle_joined" for one in mailboxes.of_publisher(one).newest()) for one in (HARBOR, YUNQI)])
+    assert told == [[1, 0], [1, 0], [1, 1], [2, 1]]
 
 
 @pytest.mark.parametrize(

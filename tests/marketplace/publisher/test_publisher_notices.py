@@ -32,7 +32,8 @@ from tests.sign_in import signed_in
 DETAILS = {
     "name_zh": "客户云上线", "name_en": "CRM rollout", "slug": "crm-rollout", "version": "1.0.0", "reason": "reason", "milestone_zh": "调研",
     "milestone_en": "Survey", "amount_minor": 1_00, "decided_minor": 50, "currency": "CNY", "until": "2026-07-01T00:00:00+00:00", "author": "Ann", "stars": 4,
-    "member_id": str(new_id()), "service_id": str(new_id()), "claim_id": str(new_id()), "reference": "OUT-1",
+    "member_id": str(new_id()), "service_id": str(new_id()), "bundle_zh": "套装",
+    "bundle_en": "Set", "bundle_minor": 2_00, "claim_id": str(new_id()), "reference": "OUT-1",
     "finding": {"rule": "secret", "what": "AWS key", "file": "task.robot", "line": 3},
 }  # fmt: skip
 
