@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from billing.approval import adjustments
 from billing.document import document_archives, document_jobs
@@ -218,6 +218,14 @@ def parts(_member: Member) -> Ids:
     return {}
 
 
+def no_vendor(_member: Member) -> Ids:
+    with transaction(SYSTEM) as session:
+        other = session.scalars(select(Publisher.id).where(Publisher.code != "vendor")).first()
+        session.execute(update(Listing).values(publisher_id=other))
+        session.execute(update(Publisher).where(Publisher.code == "vendor").values(id=new_id(), code="former"))
+    return {}
+
+
 def a_draft_bundle(member: Member) -> Ids:
     parts(member)
     with transaction(SYSTEM) as session:
@@ -356,6 +364,7 @@ ACTIONS = {
     "finance_api.create_top_up_offer": Action("finance", "top_up_offer.create", nothing, a_top_up_offer_body),
     "finance_api.end_top_up_offer": Action("finance", "top_up_offer.end", a_top_up_offer, lambda _ids: {"reason": "spring is over"}),
     "finance.new_vendor_bundle": Action("finance", "listing.created", parts, lambda _ids: BUNDLE),
+    "finance.name_vendor": Action("finance", "publisher.named", no_vendor, lambda _ids: {"name_zh": "我们", "name_en": "Ours"}),
     "finance.edit_vendor_bundle": Action("finance", "listing.changed", a_draft_bundle, lambda _ids: BUNDLE),
     "finance.submit_vendor_bundle": Action("finance", "listing.submitted", a_draft_bundle, empty),
     "finance.create_coupon": Action("finance", "coupon.create", nothing, lambda _ids: {"id": str(new_id()), "code": "SPRING", "percent": "10"}),

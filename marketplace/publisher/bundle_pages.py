@@ -19,10 +19,10 @@ from core.db import db, transaction
 from core.errors import AppError, NotFound
 from core.formats import minor
 from marketplace.checks import jobs
-from marketplace.models import Listing, Publisher
+from marketplace.models import Listing
 from marketplace.order import bundle_terms
 from marketplace.order.bundle_models import BundlePart
-from marketplace.publisher import drafts, publishers, term_changes
+from marketplace.publisher import drafts, publishers, term_changes, vendor_pages
 from marketplace.publisher.draft_pages import beside, publisher_id, publishing_pages, status_of
 from marketplace.publisher.term_pages import kept, to_waiting
 from marketplace.publisher.term_schemas import BundleTermsForm
@@ -32,12 +32,8 @@ from marketplace.store.listings import CATEGORIES
 Form = Mapping[str, Any]
 
 
-def _find_vendor() -> uuid.UUID | None:
-    return db.session.scalar(select(Publisher.id).where(Publisher.code == publishers.VENDOR))
-
-
 def _vendor_id() -> uuid.UUID:
-    found = _find_vendor()
+    found = publishers.find_vendor()
     if found is None:
         raise NotFound(_("There is no such publisher."))
     return found
@@ -60,21 +56,22 @@ def edit_bundle(slug: str) -> ResponseReturnValue:
 @finance.get("/bundles")
 @requires("finance")
 def list_bundles() -> ResponseReturnValue:
-    """Our bundles in any state; before we offer anything there is nothing to put together, and the page says so."""
+    """Our bundles in any state."""
     with transaction(actor()):
-        vendor = _find_vendor()
         counts = select(BundlePart.bundle_id, func.count().label("n")).group_by(BundlePart.bundle_id).subquery()
-        query = select(Listing, counts.c.n).outerjoin(counts, counts.c.bundle_id == Listing.id).where(Listing.publisher_id == vendor)
+        query = select(Listing, counts.c.n).outerjoin(counts, counts.c.bundle_id == Listing.id).where(Listing.publisher_id == publishers.find_vendor())
         rows = db.session.execute(query.where(Listing.kind == term_sheets.BUNDLE).order_by(Listing.slug).options(defer(Listing.search))).all()
-        return render_template("finance/bundles.html", rows=rows, may_begin=vendor is not None)
+        return render_template("finance/bundles.html", rows=rows)
 
 
 @finance.route("/bundles/new", methods=["GET", "POST"])
 @requires("finance")
 def new_vendor_bundle() -> ResponseReturnValue:
-    """Put listings of any publishers together, and keep them as a draft of ours."""
+    """Put listings of any publishers together, and keep them as a draft of ours; before that we need a name to offer under."""
     with transaction(actor()):
-        vendor = _vendor_id()
+        vendor = publishers.find_vendor()
+    if vendor is None:
+        return vendor_pages.ask_for_a_name()
     return _new(vendor, lambda slug: url_for("finance.edit_vendor_bundle", slug=slug))
 
 

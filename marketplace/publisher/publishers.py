@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from flask_babel import gettext as _
 from sqlalchemy import func, select
@@ -37,14 +38,26 @@ class Sales:
 
 def ensure(code: str, name_zh: str, name_en: str, kind: str, commission_bp: int, *, entity_id: uuid.UUID, currency: str, at: datetime) -> Publisher:
     """The publisher of this code, made (with a book of its own, for a partner) when it is new."""
+    _put({"code": code, "name_zh": name_zh, "name_en": name_en, "kind": kind, "commission_bp": commission_bp})
     publisher_id = derived("publisher", code)
-    row = {"id": publisher_id, "code": code, "name_zh": name_zh, "name_en": name_en, "kind": kind, "is_verified": True, "commission_bp": commission_bp}
-    db.session.execute(insert(Publisher).values(row).on_conflict_do_nothing())
     if kind == "partner":
         wallets.open_book(publisher_id, "partner", entity_id, currency, at)
-    found = db.session.get(Publisher, publisher_id)
-    assert found is not None
-    return found
+    return db.session.get_one(Publisher, publisher_id)
+
+
+def find_vendor() -> uuid.UUID | None:
+    """What we ourselves offer under; None before it is named."""
+    return db.session.scalar(select(Publisher.id).where(Publisher.code == VENDOR))
+
+
+def name_vendor(name_zh: str, name_en: str) -> bool:
+    """Let us offer listings under this name, for which we need no book of a partner; `False` where we have one already, which stays."""
+    return _put({"code": VENDOR, "name_zh": name_zh, "name_en": name_en, "kind": "vendor", "commission_bp": 0})
+
+
+def _put(row: dict[str, Any]) -> bool:
+    new = insert(Publisher).values(row | {"id": derived("publisher", row["code"]), "is_verified": True}).on_conflict_do_nothing()
+    return db.session.execute(new.returning(Publisher.id)).first() is not None
 
 
 def sales(publisher_id: uuid.UUID) -> Sequence[Sales]:

@@ -15,11 +15,11 @@ from core.db import SYSTEM, transaction
 from core.ids import derived, new_id
 from core.money import split
 from marketplace.checks import jobs
-from marketplace.models import Listing
+from marketplace.models import Listing, Publisher
 from marketplace.order import listing_bundles, orders
 from membership import mailboxes
 from tests.billing.books import accounts, assert_books_hold
-from tests.factories import make_member, make_user
+from tests.factories import make_entity, make_member, make_user
 from tests.marketplace.store_world import acting_for, open_store, set_listing
 from tests.sign_in import signed_in
 
@@ -183,6 +183,27 @@ def test_what_is_wrong_is_said_beside_its_field_and_nothing_is_kept(partner, sen
     assert answer.status_code in (409, 422)
     assert said in say(answer)
     assert found() == (None, [])
+
+
+def test_before_a_bundle_of_ours_we_need_a_name_in_the_store(app):
+    make_entity()
+    with transaction(SYSTEM) as session:
+        assert session.query(Publisher).count() == 0
+    clerk = signed_in(app, make_user("finance"))
+    assert "/finance/bundles/new" in clerk.get("/finance/bundles").text
+    for page in (clerk.get("/finance/bundles/new?lang=en"), clerk.post("/finance/bundles/new?lang=en", data=FORM), clerk.get("/finance/publisher?lang=en")):
+        assert page.status_code == 200
+        assert "we have no name in the store yet" in page.text
+        assert 'action="/finance/publisher"' in page.text
+    wrong = clerk.post("/finance/publisher?lang=en", data={"name_zh": "玉衡", "name_en": "J"})
+    assert (wrong.status_code, "2 to 120 characters." in wrong.text, 'value="玉衡"' in wrong.text) == (422, True, True)
+    assert clerk.post("/finance/publisher", data={"name_zh": "玉衡", "name_en": "Jade"}).location == "/finance/bundles/new"
+    assert clerk.post("/finance/publisher", data={"name_zh": "另一", "name_en": "Other"}).status_code == 303
+    assert clerk.get("/finance/publisher").location == "/finance/bundles/new"
+    with transaction(SYSTEM) as session:
+        ours = session.query(Publisher).one()
+        assert (ours.name_en, ours.kind, ours.commission_bp) == ("Jade", "vendor", 0)
+    assert "Listings in it" in clerk.get("/finance/bundles/new?lang=en").text
 
 
 def test_a_part_that_left_the_shelf_stops_the_approval(partner, reviewer):
