@@ -17,13 +17,14 @@ from core.actor import MEMBER_ROLES, PUBLISHER_ROLES, Actor, kind_of
 from core.db import db
 from core.errors import Invalid, NotFound
 from core.ids import new_id
+from core.memory import Memory
 from membership import leaving
 from membership.models import ApiKey, HostVersion, Member
 
 ROLES = ("owner", "buyer", "viewer", "operator", "finance", "csm")  # what an operator may choose; a publisher's keys are made at its own page
 PREFIX_LENGTH = 11  # "jb_" and eight characters: enough to recognise, useless to guess the rest
 TTL_S = 5.0  # how long a process believes what it knows of keys, so how late a revocation may take effect (decision 0006)
-UNUSED_ROUNDS = 24  # a key not used for so many looks at the table is forgotten
+UNUSED_TURNS = 24  # a key not used for so many looks at the table is forgotten
 REMEMBERED_MOST = 20_000
 
 
@@ -32,32 +33,11 @@ class _Known:
     """A key that was found good."""
 
     actor: Actor
-    used_in: int  # the round in which it was last used
+    used_in: int  # the turn in which it was last used
 
 
-class _Memory:
-    """What this process knows of keys: all of it is looked up again, in one query, twice in `TTL_S`."""
-
-    def __init__(self) -> None:
-        self.keys: dict[bytes, _Known] = {}
-        self.round = 0
-        self.due_at = 0.0  # on the monotonic clock
-        self.believed_until = 0.0
-
-    def is_due(self, at: float) -> bool:
-        """Is it time to look again? Said to one thread only."""
-        if at < self.due_at:
-            return False
-        with _lock:
-            if at < self.due_at:
-                return False
-            self.due_at = at + TTL_S / 2
-            self.round += 1
-            return True
-
-
-_lock = threading.Lock()
-_memory = _Memory()
+_lock = threading.Lock()  # of what follows: keys are added one by one
+_memory = Memory[dict[bytes, _Known]](TTL_S, dict)
 
 
 class WrongKeyOwner(Invalid):
@@ -133,7 +113,7 @@ def revoke(key_id: uuid.UUID, *, at: datetime) -> ApiKey:
     if key.member_id is not None:
         leaving.left(key.member_id, key.id, at)
     with _lock:
-        _memory.keys.pop(key.key_hash, None)
+        _memory.last.pop(key.key_hash, None)
     return key
 
 
@@ -145,8 +125,8 @@ def identify(key_hash: bytes) -> Actor | None:
     """
     at = time.monotonic()
     with _lock:
-        looks_at_all = _memory.believed_until < at + TTL_S / 2
-        due = [known_hash for known_hash, known in _memory.keys.items() if known.used_in > _memory.round - UNUSED_ROUNDS] if looks_at_all else []
+        looks_at_all = _memory.is_old(at)
+        due = [known_hash for known_hash, known in _memory.last.items() if known.used_in > _memory.turns - UNUSED_TURNS] if looks_at_all else []
     own_host = exists().where(HostVersion.member_id == ApiKey.member_id)
     rows = db.session.execute(
         select(ApiKey.key_hash, ApiKey.id, ApiKey.name, ApiKey.role, ApiKey.member_id, ApiKey.publisher_id, own_host.label("has_own_host"))
@@ -170,35 +150,33 @@ def identify(key_hash: bytes) -> Actor | None:
 
 def _keep(found: dict[bytes, Actor], due: set[bytes], asked: bytes, looked_at: float | None) -> None:
     """Remember good keys; after a look at all of them, what was known before and is not among them is forgotten."""
+    before = _memory.last
     if looked_at is not None:
-        used_in = {known_hash: known.used_in for known_hash, known in _memory.keys.items()}
         # What another thread has found in the meantime is good as well.
-        _memory.keys = {known_hash: known for known_hash, known in _memory.keys.items() if known_hash not in due and known.used_in == _memory.round}
-        _memory.keys.update((known_hash, _Known(actor, used_in.get(known_hash, _memory.round))) for known_hash, actor in found.items())
-        _memory.believed_until, _memory.due_at = looked_at + TTL_S, looked_at + TTL_S / 2
+        keys = {known_hash: known for known_hash, known in before.items() if known_hash not in due and known.used_in == _memory.turns}
+        keys.update((known_hash, _Known(actor, before[known_hash].used_in if known_hash in before else _memory.turns)) for known_hash, actor in found.items())
+        _memory.keep(keys, looked_at)
     elif asked in found:
-        if len(_memory.keys) >= REMEMBERED_MOST:
-            _memory.keys.clear()
-        _memory.keys[asked] = _Known(found[asked], _memory.round)
+        if len(before) >= REMEMBERED_MOST:
+            before.clear()
+        before[asked] = _Known(found[asked], _memory.turns)
 
 
 def remembered(key_hash: bytes) -> Actor | None:
     """The actor of a key that was found good less than `TTL_S` seconds ago; None also sends one thread to look again in good time."""
-    return None if _memory.is_due(time.monotonic()) else known_good(key_hash)
+    return None if _memory.takes_turn() else known_good(key_hash)
 
 
 def known_good(key_hash: bytes) -> Actor | None:
     """As `remembered`, for those who would not look again themselves: it is None to all of them as soon as it is time to."""
-    at = time.monotonic()
-    known = _memory.keys.get(key_hash) if at < min(_memory.due_at, _memory.believed_until) else None
+    keys = _memory.settled()
+    known = keys.get(key_hash) if keys is not None else None
     if known is None:
         return None
-    known.used_in = _memory.round
+    known.used_in = _memory.turns
     return known.actor
 
 
 def forget_all() -> None:
     """Drop what is remembered (for tests)."""
-    with _lock:
-        _memory.keys.clear()
-        _memory.due_at = _memory.believed_until = 0.0
+    _memory.forget()

@@ -4,13 +4,12 @@ Versions are release numbers (`3.2`, `3.2.1`), compared as PEP 440 says; apps de
 """
 
 import re
-import threading
-import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from time import monotonic
 
 from flask_babel import gettext as _
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -20,6 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from core.db import db
 from core.errors import Invalid, NotFound
+from core.memory import Memory
 from membership.models import HostVersion, ProductLine
 
 TTL_S = 5.0  # how long a process believes what it knows of releases (as with API keys, decision 0006)
@@ -28,17 +28,7 @@ SPECIFIER = re.compile(r"[0-9.<>=!~*, ]{2,100}")
 AT_LEAST = (">=", ">", "~=", "==")  # clauses that an older version than theirs does not meet
 
 
-@dataclass(frozen=True, slots=True)
-class _Memory:
-    """The current releases as this process saw them last, believed for a while."""
-
-    releases: Mapping[str, str] = field(default_factory=dict)
-    believed_until: float = 0.0  # on the monotonic clock
-    due_at: float = 0.0  # when somebody is to look again
-
-
-_memory = [_Memory()]
-_lock = threading.Lock()
+_memory = Memory[Mapping[str, str]](TTL_S, dict)  # the current releases as this process saw them last
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,39 +91,34 @@ def fits_releases(line: str | None, specifier: str | None) -> bool:
     """
     if specifier is None:
         return True
-    known = _memory[0]
-    if time.monotonic() >= known.believed_until:
+    known = _memory.believed()
+    if known is None:
         return False
-    wanted = known.releases.values() if line is None else [known.releases[line]] if line in known.releases else []
+    wanted = known.values() if line is None else [known[line]] if line in known else []
     return bool(wanted) and all(fits(version, specifier) for version in wanted)
 
 
 def is_due() -> bool:
     """Is it time to look the current releases up again?"""
-    return time.monotonic() >= _memory[0].due_at
+    return _memory.is_due()
 
 
 def takes_turn() -> bool:
     """Is it time to look them up again, and this thread the one that does?"""
-    with _lock:
-        if not is_due():
-            return False
-        _memory[0] = replace(_memory[0], due_at=time.monotonic() + TTL_S / 2)
-        return True
+    return _memory.takes_turn()
 
 
 def refresh(*, early: bool = False) -> None:
     """Look the current releases up again, where what is known is too old to be believed, or `early`."""
-    if not early and time.monotonic() < _memory[0].believed_until:
+    if not early and _memory.believed() is not None:
         return
-    releases = {row[0]: row[1] for row in db.session.execute(select(ProductLine.code, ProductLine.release))}
-    at = time.monotonic()
-    _memory[0] = _Memory(releases, at + TTL_S, at + TTL_S / 2)
+    at = monotonic()
+    _memory.keep({row[0]: row[1] for row in db.session.execute(select(ProductLine.code, ProductLine.release))}, at)
 
 
 def forget_all() -> None:
     """Drop what is remembered (for tests)."""
-    _memory[0] = _Memory()
+    _memory.forget()
 
 
 @lru_cache(maxsize=4096)

@@ -1,11 +1,11 @@
 """Which tax rate holds when. A supply is taxed at the rate in force at its date; SQL asks `tax_rate_at(entity, at)`, Python asks `rate_at`."""
 
-import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as day_time
+from time import monotonic
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +16,7 @@ from core import money
 from core.actor import actor
 from core.db import db
 from core.errors import Invalid, NotFound
+from core.memory import Memory
 from membership.models import LegalEntity, TaxRate
 
 MEMORY_S = 60  # how long a process believes what it read; a new rate begins at least a day later, so memory is never wrong about the present
@@ -93,32 +94,37 @@ def read(rows: Sequence[Any]) -> dict[uuid.UUID, Schedule]:
     return found
 
 
-# By currency: the schedule of the one entity that sells in it, or None where several do and only the member tells which.
-_memory: tuple[float, datetime, dict[str, Schedule | None]] = (float("-inf"), BEGINNING, {})
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """By currency the schedule of the one entity that sells in it, or None where several do and only the member tells which."""
+
+    until: datetime  # of the product's own time, which may run faster than real time
+    schedules: Mapping[str, Schedule | None]
+
+
+_memory = Memory[_Known](MEMORY_S, lambda: _Known(BEGINNING, {}))
 
 
 def remembered(currency: str, at: datetime) -> int | None:
     """The rate of the one seller in a currency, without asking the database; None where memory does not serve."""
-    read_at, believed_until, schedules = _memory
-    schedule = schedules.get(currency) if time.monotonic() - read_at < MEMORY_S and at < believed_until else None
+    known = _memory.believed()
+    schedule = known.schedules.get(currency) if known is not None and at < known.until else None
     return in_force(schedule, at).rate_bp if schedule else None
 
 
 def refresh(at: datetime) -> None:
-    """Read every schedule into memory. It serves for MEMORY_S of real time and of the product's own, which may run faster."""
-    global _memory  # noqa: PLW0603 (one assignment replaces what all threads read)
-    read_at, rows = time.monotonic(), db.session.execute(RATES).all()
+    """Read every schedule into memory. It serves for MEMORY_S of real time and of the product's own."""
+    looked_at, rows = monotonic(), db.session.execute(RATES).all()
     schedules, by_currency = read(rows), dict[str, Schedule | None]()
     for currency, entity_id in sorted({(row.currency, row.id) for row in rows}):
         schedule = schedules[entity_id]
         by_currency[currency] = schedule if by_currency.get(currency, schedule) == schedule else None
-    _memory = (read_at, at + timedelta(seconds=MEMORY_S), by_currency)
+    _memory.keep(_Known(at + timedelta(seconds=MEMORY_S), by_currency), looked_at)
 
 
 def forget() -> None:
     """Let the next reader ask the database."""
-    global _memory  # noqa: PLW0603
-    _memory = (float("-inf"), BEGINNING, {})
+    _memory.forget()
 
 
 def begins_at(entity_id: uuid.UUID, first_day: date, at: datetime) -> datetime:

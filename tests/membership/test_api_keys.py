@@ -53,7 +53,7 @@ def test_the_second_request_of_a_key_costs_no_query(app: Flask) -> None:
 
 @pytest.mark.parametrize("change", ["update api_key set revoked_at = now()", "update member set state = 'closed'"])
 def test_a_revoked_key_ends_within_the_ttl(app: Flask, owner: Engine, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
-    monkeypatch.setattr(api_keys, "TTL_S", 0.2)
+    monkeypatch.setattr(api_keys._memory, "lasts_s", 0.2)
     api_keys.forget_all()
     headers = bearer("buyer", make_member())
     assert me(app, headers).status_code == 200
@@ -66,7 +66,7 @@ def test_a_revoked_key_ends_within_the_ttl(app: Flask, owner: Engine, monkeypatc
 
 def test_many_keys_are_looked_up_again_together(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Busy and idle keys alike: one query a look, whoever calls; a revoked one among them ends, its neighbours go on."""
-    monkeypatch.setattr(api_keys, "TTL_S", 0.4)
+    monkeypatch.setattr(api_keys._memory, "lasts_s", 0.4)
     api_keys.forget_all()
     keys = [bearer("buyer", make_member()) for _ in range(4)]
     assert [me(app, key).status_code for key in keys] == [200] * 4
