@@ -1,13 +1,14 @@
 """The CSM's console: who needs somebody, the list of members, and everything about one of them."""
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, pre_load, validate
 from sqlalchemy import select
 
 from billing.wallet import wallets
@@ -16,7 +17,7 @@ from core.actor import actor
 from core.charts import Chart, Spark, bar_chart, sparkline
 from core.clock import now
 from core.db import db, transaction
-from core.errors import AppError, NotFound
+from core.errors import AppError, Invalid, NotFound
 from core.formats import local, number
 from core.ids import new_id
 from marketplace.license import licenses
@@ -28,6 +29,7 @@ from operations import activity, directory, offers, repetition, timeline, words,
 
 csm = Blueprint("csm", __name__, url_prefix="/csm")
 SHOWN_AT_ONCE = 30
+NO_NUMBER = "Enter a number of seats."  # translated where it is shown
 
 
 @csm.app_context_processor
@@ -148,6 +150,12 @@ class OfferForm(Schema):
     id = fields.UUID(required=True)
     listing = fields.String(required=True, validate=validate.Length(1, 200))
     reason = fields.String(required=True, validate=validate.Length(1, offers.REASON_MAX))
+    seats = fields.Integer(load_default=None, allow_none=True, error_messages={"invalid": NO_NUMBER})
+
+    @pre_load
+    def _blank(self, given: dict[str, str], **_kwargs: Any) -> dict[str, Any]:
+        """An empty field says nothing of seats."""
+        return {**given, "seats": given.get("seats", "").strip() or None}
 
     class Meta:
         unknown = "exclude"
@@ -163,13 +171,15 @@ def new_offer(member_id: uuid.UUID) -> ResponseReturnValue:
 @csm.post("/members/<uuid:member_id>/offers")
 @requires("csm", "operator")
 def create_offer(member_id: uuid.UUID) -> ResponseReturnValue:
-    """Send it: the member is told at once."""
+    """Send it: the member is told at once. With the button for its price it is only worked out."""
     acting, given = actor(), {"listing": "", "id": str(new_id())} | request.form.to_dict()
+    if given.get("do") == "price":
+        return _offer_page(member_id, given)
     try:
         form = OfferForm().load(given)
         with transaction(acting):
             days = current_app.extensions["settings"].offer_days
-            offers.send(member_id, offers.Wanted(form["id"], form["listing"], form["reason"]), acting, days=days, at=now())
+            offers.send(member_id, offers.Wanted(form["id"], form["listing"], form["reason"], form["seats"]), acting, days=days, at=now())
     except ValidationError as error:
         return _offer_page(member_id, given, errors=error.messages, status=422)
     except NotFound:
@@ -196,12 +206,28 @@ def _offer_page(member_id: uuid.UUID, form: dict[str, Any], *, errors: Any = Non
         prices = {listing.slug: pricing.shown_minor(listing, at, member_id) for listing in choice}
         balance = wallets.balance(member_id, member.currency, at=at)
         toil = _best_toil(member_id, chosen, at) if chosen else None
-        if "reason" not in form:
+        if not form.get("reason") and not errors:
             form["reason"] = _reason(chosen, toil)
+        seats, wrong = _seats(chosen, form)
+        errors = errors or wrong
+        total_minor = pricing.shown_minor(chosen, at, member_id, seats or 1) if chosen else 0
     page = render_template(
-        "csm/new_offer.html", member=member, choice=choice, chosen=chosen, prices=prices, form=form, toil=toil, balance=balance, errors=errors
-    )
+        "csm/new_offer.html", member=member, choice=choice, chosen=chosen, prices=prices, form=form, toil=toil, balance=balance, errors=errors,
+        seats=seats, total_minor=total_minor,
+    )  # fmt: skip
     return page, status
+
+
+def _seats(chosen: Listing | None, form: Mapping[str, str]) -> tuple[int | None, dict[str, str] | None]:
+    """How many seats of what is chosen are priced, and what is wrong with the number."""
+    if chosen is None:
+        return None, None
+    try:
+        return offers.seats_of(chosen, OfferForm(only=("seats",)).load({"seats": form.get("seats", "")})["seats"]), None
+    except ValidationError:
+        return None, {"seats": NO_NUMBER}
+    except Invalid as error:
+        return None, {"seats": error.detail}
 
 
 def _best_toil(member_id: uuid.UUID, listing: Listing, at: datetime) -> repetition.Toil | None:

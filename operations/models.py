@@ -63,7 +63,8 @@ class Offer(Base):
     csm_id: Mapped[uuid.UUID | None]
     csm_name: Mapped[str]
     reason: Mapped[str]  # why this for you, in the CSM's words
-    price_minor: Mapped[int]  # as shown when it was sent
+    seats: Mapped[int | None]  # None: the listing is not licensed by the seat
+    price_minor: Mapped[int]  # of all seats, as shown when it was sent
     state: Mapped[str]  # sent | accepted | declined | withdrawn | expired
     sent_at: Mapped[datetime]
     expires_at: Mapped[datetime]
@@ -72,6 +73,7 @@ class Offer(Base):
     refusal: Mapped[str | None]  # why it was declined, in the customer's words
     __table_args__ = (
         CheckConstraint("state in ('sent', 'accepted', 'declined', 'withdrawn', 'expired')", name="state"),
+        CheckConstraint("seats >= 1", name="seats"),
         Index(None, "csm_id", "sent_at"),
         Index("offer_open_idx", "member_id", "listing_id", unique=True, postgresql_where=text("state = 'sent'")),
         Index("offer_expires_idx", "expires_at", postgresql_where=text("state = 'sent'")),

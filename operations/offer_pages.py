@@ -63,7 +63,7 @@ def list_offers() -> ResponseReturnValue:
 
 
 class AcceptanceForm(Schema):
-    """The price the customer was shown."""
+    """The price the customer was shown, of all seats."""
 
     price_minor = fields.Integer(required=True, validate=validate.Range(min=0))
 
@@ -151,7 +151,7 @@ def _card(shown: offers.Shown, publisher: Publisher, standing: Standing, grants:
             obstacles[verdict] = entitlements.sentence(verdict)
         return Card(shown, None, obstacles[verdict], compatibility.help_url(verdict), None)
     terms = pricing.terms_of(listing, publisher, listing.current_version)
-    preview = previews.of(pricing.quote(shown.offer.member_id, terms, 1, at=at, is_judged=True), grants)
+    preview = previews.of(pricing.quote(shown.offer.member_id, terms, shown.offer.seats or 1, at=at, is_judged=True), grants)
     return Card(shown, preview, "", None, _top_up_url(preview.missing_minor) if preview.missing_minor else None)
 
 

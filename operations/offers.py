@@ -17,9 +17,11 @@ from core import audit
 from core.actor import Actor
 from core.db import db
 from core.errors import Conflict, IdReused, Invalid, NotFound
+from core.formats import number
 from core.ids import derived, request_hash
 from marketplace.models import License, Listing, Order
 from marketplace.order import orders, pricing
+from marketplace.seat import seat_orders
 from membership import members, notices
 from membership.models import User
 from operations import words
@@ -53,11 +55,12 @@ class OwnedAlready(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a CSM sends: `id` is its own idempotency key, `reason` tells the customer why."""
+    """What a CSM sends: `id` is its own idempotency key, `reason` tells the customer why; `seats` of a listing that is licensed by the seat, one by default."""
 
     id: uuid.UUID
     slug: str
     reason: str
+    seats: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +86,13 @@ class Recommended:
 def send(member_id: uuid.UUID, wanted: Wanted, acting: Actor, *, days: int, at: datetime) -> Offer:
     """Recommend a listing to a member, once; it is told, and may decide for `days` days. The caller's staff transaction.
 
-    Raises IdReused, OfferOpen, OwnedAlready, Invalid (no reason, no such listing, other currency), NotFound (no such member).
+    Raises IdReused, OfferOpen, OwnedAlready, Invalid (no reason, no such listing, other currency, seats), NotFound (no such member).
     """
     reason = wanted.reason.strip()
     if not 1 <= len(reason) <= REASON_MAX:
         raise Invalid(_("Say why, in up to %(most)s characters.", most=REASON_MAX), field="reason")
-    content = request_hash("offer", member=member_id, slug=wanted.slug, reason=reason)
+    counted = {"seats": wanted.seats} if wanted.seats is not None else {}
+    content = request_hash("offer", member=member_id, slug=wanted.slug, reason=reason, **counted)
     if (first := _replayed(member_id, wanted.id, content)) is not None:
         return first
     member = members.find(member_id)
@@ -101,13 +105,14 @@ def send(member_id: uuid.UUID, wanted: Wanted, acting: Actor, *, days: int, at: 
         raise Invalid(_("This listing is sold in another currency."), field="listing")
     if not listing.is_repeatable and db.session.scalar(select(_licensed(member_id, listing.id))):
         raise OwnedAlready(_("This member has the listing already."), field="listing")
+    seats = seats_of(listing, wanted.seats)
     csm_id = acting.user_id if acting.role == "csm" else member.csm_id
     is_me = csm_id is None or (csm_id == acting.user_id and acting.name)
     csm_name = acting.name if is_me else db.session.scalars(select(User.name).where(User.id == csm_id)).one()
-    price_minor = pricing.shown_minor(listing, at, member_id)
+    price_minor = pricing.shown_minor(listing, at, member_id, seats or 1)
     row = {
         "member_id": member_id, "id": wanted.id, "request_hash": content, "listing_id": listing.id,
-        "csm_id": csm_id, "csm_name": csm_name, "reason": reason,
+        "csm_id": csm_id, "csm_name": csm_name, "reason": reason, "seats": seats,
         "price_minor": price_minor, "state": "sent", "sent_at": at, "expires_at": at + timedelta(days=days),
     }  # fmt: skip
     sent: Offer | None = db.session.scalar(insert(Offer).values(row).on_conflict_do_nothing().returning(Offer))
@@ -117,8 +122,19 @@ def send(member_id: uuid.UUID, wanted: Wanted, acting: Actor, *, days: int, at: 
         raise OfferOpen(_("An offer of this listing is open already."), field="listing")
     details = {"csm": csm_name, "name_zh": listing.name_zh, "name_en": listing.name_en, "offer_id": str(sent.id)}
     notices.tell(member_id, "offer_received", details, at=at, key=f"offer:{sent.id}")
-    audit.record("offer.send", sent.id, at=at, member_id=member_id, after={"listing": listing.slug, "price_minor": price_minor}, reason=reason)
+    audit.record("offer.send", sent.id, at=at, member_id=member_id, after={"listing": listing.slug, "price_minor": price_minor} | counted, reason=reason)
     return sent
+
+
+def seats_of(listing: Listing, wanted: int | None) -> int | None:
+    """How many seats an offer of this listing is for; None where it is licensed as a whole. Raises Invalid."""
+    if listing.licensed_per != "seat":
+        if wanted not in (None, 1):
+            raise Invalid(_("This listing is not licensed by the seat: it serves the whole organisation."), field="seats")
+        return None
+    if wanted is not None and not 1 <= wanted <= seat_orders.MOST_SEATS:
+        raise Invalid(_("Enter 1 to %(most)s seats.", most=number(seat_orders.MOST_SEATS)), field="seats")
+    return wanted or 1
 
 
 def _replayed(member_id: uuid.UUID, offer_id: uuid.UUID, content: bytes) -> Offer | None:
@@ -135,18 +151,28 @@ def _licensed(member_id: Any, listing_id: Any) -> Any:
 def accept(member_id: uuid.UUID, offer_id: uuid.UUID, price_minor: int | None, acting: Actor, *, at: datetime) -> tuple[Offer, Order]:
     """Buy what is offered from the wallet; a second acceptance returns the first purchase and charges nothing.
 
-    `price_minor` is the price the customer was shown (None: the offer's own). The caller's transaction of that member.
+    `price_minor` is the price the customer was shown, of all seats (None: the offer's own). The caller's transaction of that member.
     Raises NotOffered, OfferClosed and what `orders.place` raises; then the offer stays as it was.
     """
     offer = _locked(member_id, offer_id)
     order_id = derived("offer-order", member_id, offer_id)  # an offer buys once, whoever clicks
     if offer.state != "accepted":
         _must_be_open(offer, at)
-        slug = db.session.scalars(select(Listing.slug).where(Listing.id == offer.listing_id)).one()
-        wanted = orders.Wanted(order_id, offer.price_minor if price_minor is None else price_minor)
-        orders.place(member_id, slug, wanted, at=at, placed_by=acting.user_id, attribution=orders.Attribution(offer.id, offer.csm_id))
+        listing = db.session.scalars(select(Listing).where(Listing.id == offer.listing_id).options(defer(Listing.search))).one()
+        wanted = _wanted(offer, listing, order_id, offer.price_minor if price_minor is None else price_minor, at)
+        orders.place(member_id, listing.slug, wanted, at=at, placed_by=acting.user_id, attribution=orders.Attribution(offer.id, offer.csm_id))
         offer.state, offer.decided_at, offer.order_id = "accepted", at, order_id
     return offer, db.session.scalars(select(Order).where(Order.member_id == member_id, Order.id == order_id)).one()
+
+
+def _wanted(offer: Offer, listing: Listing, order_id: uuid.UUID, shown_minor: int, at: datetime) -> orders.Wanted:
+    """The purchase of an offer; an order states the price of one piece, so that of several seats is confirmed here. Raises PriceChanged."""
+    if offer.seats is None:
+        return orders.Wanted(order_id, shown_minor)
+    now_minor = price_now(offer, listing, at)
+    if now_minor != shown_minor:
+        raise pricing.PriceChanged(_("The price has changed. Nothing was charged."), field="price_minor", price_minor=now_minor, shown_minor=shown_minor)
+    return orders.Wanted(order_id, pricing.shown_minor(listing, at, offer.member_id), offer.seats)
 
 
 def decline(member_id: uuid.UUID, offer_id: uuid.UUID, reason: str | None, *, at: datetime) -> Offer:
@@ -212,8 +238,13 @@ def list_shown(member_id: uuid.UUID, *, at: datetime, limit: int = 50) -> list[S
     shown = []
     for offer, listing in rows:
         is_open = offer.state == "sent" and offer.expires_at > at
-        shown.append(Shown(offer, listing, is_open, pricing.shown_minor(listing, at, member_id) if is_open else offer.price_minor))
+        shown.append(Shown(offer, listing, is_open, price_now(offer, listing, at) if is_open else offer.price_minor))
     return shown
+
+
+def price_now(offer: Offer, listing: Listing, at: datetime) -> int:
+    """What accepting costs today, of all seats, with tax."""
+    return pricing.shown_minor(listing, at, offer.member_id, offer.seats or 1)
 
 
 def open_count(member_id: uuid.UUID, *, at: datetime) -> int:

@@ -15,7 +15,6 @@ from core.openapi import Blueprint
 from core.paging import Page, keyset
 from core.schemas import PageQuery, fails, page_of
 from marketplace.models import Listing
-from marketplace.order import pricing
 from membership import members
 from operations import offers
 from operations.models import Offer
@@ -33,7 +32,8 @@ def create_offer(offer_in: dict[str, Any], member: str) -> dict[str, Any]:
     """Recommend a listing to a member (its id or number). The same id and content again returns the first offer."""
     acting, at, days = actor(), now(), current_app.extensions["settings"].offer_days
     with transaction(acting):
-        sent = offers.send(member_id_of(member), offers.Wanted(offer_in["id"], offer_in["listing"], offer_in["reason"]), acting, days=days, at=at)
+        wanted = offers.Wanted(offer_in["id"], offer_in["listing"], offer_in["reason"], offer_in["seats"])
+        sent = offers.send(member_id_of(member), wanted, acting, days=days, at=at)
         return _out([sent], at)[0]
 
 
@@ -84,11 +84,11 @@ def member_id_of(name: str) -> uuid.UUID:
 def _out(rows: list[Offer], at: datetime) -> list[dict[str, Any]]:
     """Offers with the slug and present price of their listings: one query for all."""
     known = {listing.id: listing for listing in db.session.scalars(select(Listing).where(Listing.id.in_({o.listing_id for o in rows})))}
-    plain = ("id", "member_id", "reason", "state", "sent_at", "expires_at", "decided_at", "order_id")
+    plain = ("id", "member_id", "reason", "seats", "state", "sent_at", "expires_at", "decided_at", "order_id")
     return [
         {
             **{name: getattr(offer, name) for name in plain}, "listing": known[offer.listing_id].slug, "recommended_by": offer.csm_name,
-            "price_minor": pricing.shown_minor(known[offer.listing_id], at, offer.member_id) if offer.state == "sent" else offer.price_minor,
+            "price_minor": offers.price_now(offer, known[offer.listing_id], at) if offer.state == "sent" else offer.price_minor,
             "currency": known[offer.listing_id].currency,
         }
         for offer in rows

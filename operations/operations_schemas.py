@@ -4,6 +4,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
+from marketplace.seat import seat_orders
 from operations import events
 
 MONTH = r"^(19|20)[0-9]{2}-(0[1-9]|1[0-2])$(?!\n)"  # `$` alone lets a line end through
@@ -65,6 +66,13 @@ class OfferIn(Schema):
     id = fields.UUID(required=True)
     listing = fields.String(required=True, metadata={"description": "The listing's slug"})
     reason = fields.String(required=True, validate=validate.Length(1, 500), metadata={"description": "Why this for this member; the customer reads it"})
+    seats = fields.Integer(
+        strict=True,
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(1, seat_orders.MOST_SEATS),
+        metadata={"description": "Of a listing that is licensed by the seat: how many, one by default"},
+    )
 
 
 class OfferOut(Schema):
@@ -75,7 +83,8 @@ class OfferOut(Schema):
     listing = fields.String(required=True)
     reason = fields.String(required=True)
     recommended_by = fields.String(required=True)
-    price_minor = fields.Integer(required=True, metadata={"description": "What accepting costs; of a closed offer, the price it was sent with"})
+    seats = fields.Integer(required=True, allow_none=True, metadata={"description": "How many; null where the listing is not licensed by the seat"})
+    price_minor = fields.Integer(required=True, metadata={"description": "What accepting costs, of all seats; of a closed offer, the price it was sent with"})
     currency = fields.String(required=True)
     state = fields.String(required=True, validate=validate.OneOf(("sent", "accepted", "declined", "withdrawn", "expired")))
     sent_at = fields.AwareDateTime(required=True)
@@ -92,7 +101,7 @@ class AcceptanceIn(Schema):
         load_default=None,
         allow_none=True,
         validate=validate.Range(min=0),
-        metadata={"description": "The price you were shown; by default the offer's"},
+        metadata={"description": "The price you were shown, of all seats; by default the offer's"},
     )
 
 

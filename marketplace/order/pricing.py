@@ -172,12 +172,12 @@ def shown_rate(listing: Listing, at: datetime) -> int | None:
     return taxes.remembered(listing.currency, at) if listing.tax_rate_bp is None else listing.tax_rate_bp
 
 
-def shown_minor(listing: Listing, at: datetime, member_id: uuid.UUID | None) -> int:
-    """What one piece of a listing costs whoever looks at it, with tax; as it is stated where only a member would tell the seller, and so the rate."""
+def shown_minor(listing: Listing, at: datetime, member_id: uuid.UUID | None, quantity: int = 1) -> int:
+    """What so many pieces of a listing cost whoever looks at it, with tax; as it is stated where only a member would tell the seller, and so the rate."""
     rate = shown_rate(listing, at) if listing.excludes_tax else 0
     if rate is None and member_id is not None:
         rate = subscriptions.seller_of(member_id).tax_rate_at(at)
-    return gross_of(listing.price_minor, rate or 0)
+    return gross_of(listing.price_minor * quantity, rate or 0)
 
 
 def _sellers_rate(member_id: uuid.UUID, listing: Offered, at: datetime) -> int:

@@ -1,11 +1,13 @@
 """An offer buys once, for the price shown, and the sale is the CSM's."""
 
+import re
 import threading
 import uuid
 from datetime import timedelta
 
 import pytest
 from flask import Flask
+from flask_babel import force_locale
 from sqlalchemy import Engine, select, text
 
 from billing.wallet import wallets
@@ -14,7 +16,7 @@ from core.audit import AuditEntry
 from core.db import SYSTEM, db, transaction
 from core.errors import IdReused, Invalid
 from core.ids import new_id
-from marketplace.models import Listing, Order
+from marketplace.models import License, Listing, Order
 from marketplace.order import pricing
 from membership.models import Member, Notice
 from operations import offers
@@ -246,3 +248,99 @@ def test_a_listing_that_left_the_store_is_not_sold(app: Flask, csm: Actor) -> No
     assert client.get("/offers/").status_code == 200
     assert client.post(f"/offers/{offer.id}/acceptance", data={"price_minor": 30_000}).status_code == 404
     assert balance(member) == 50_000
+
+
+def per_seat(**changes: object) -> Listing:
+    """A listing of 300.00 a seat."""
+    listing = make_listing()
+    with transaction(SYSTEM) as session:
+        found = session.get_one(Listing, listing.id)
+        for name, value in {"licensed_per": "seat", **changes}.items():
+            setattr(found, name, value)
+    return listing
+
+
+def seated_buyer_of(member: Member) -> Actor:
+    """Somebody of the member: who buys takes the first seat."""
+    return Actor(kind="member", role="buyer", member_id=member.id, user_id=make_user("buyer", member).id)
+
+
+def test_an_offer_of_seats_sells_them_all_at_the_price_that_was_shown(app: Flask, csm: Actor) -> None:
+    member = make_member(paid=200_000)
+    per_seat()
+    offer = sent(member, csm, seats=4)
+    assert (offer.seats, offer.price_minor) == (4, 120_000)
+    page = signed_in(app, make_user("buyer", member)).get("/offers/?lang=en").text
+    assert "for 4 seats; you can add more afterwards" in page
+    assert "Buy for ¥1,200.00" in page
+    buyer = seated_buyer_of(member)
+    for price in (30_000, 119_999):  # of one seat; of none
+        with pytest.raises(pricing.PriceChanged), transaction(buyer):
+            offers.accept(member.id, offer.id, price, buyer, at=AT)
+    assert balance(member) == 200_000
+    for _ in range(2):
+        with transaction(buyer) as session:
+            done, order = offers.accept(member.id, offer.id, 120_000, buyer, at=AT)
+            assert (done.state, order.quantity, order.total_minor, order.csm_id) == ("accepted", 4, 120_000, csm.user_id)
+            assert session.scalars(select(License.seats)).one() == 4
+    assert balance(member) == 80_000
+
+
+def test_the_tax_of_several_seats_is_rounded_once(csm: Actor) -> None:
+    member = make_member(paid=100_000)
+    per_seat(price_minor=9_999, excludes_tax=True, tax_rate_bp=625)
+    offer = sent(member, csm, seats=7)
+    assert offer.price_minor == 74_368  # 7 × 99.99 × 1.0625
+    buyer = seated_buyer_of(member)
+    with transaction(buyer):
+        _done, order = offers.accept(member.id, offer.id, None, buyer, at=AT)
+        assert (order.quantity, order.total_minor) == (7, 74_368)
+
+
+def test_seats_without_a_number_are_one_and_of_other_listings_none(csm: Actor) -> None:
+    member = make_member()
+    per_seat()
+    make_listing("whole")
+    for seats in (0, -1, 10_001):
+        with pytest.raises(Invalid, match="seats"), force_locale("en"):
+            sent(member, csm, seats=seats)
+    assert sent(member, csm).seats == 1
+    with pytest.raises(Invalid, match="not licensed by the seat"), force_locale("en"):
+        sent(member, csm, "whole", seats=2)
+    assert sent(member, csm, "whole", seats=1).seats is None
+
+
+def test_the_page_prices_the_seats_and_says_what_is_wrong_beside_the_field(app: Flask, csm: Actor) -> None:
+    member = make_member(paid=100_000)
+    per_seat()
+    client = signed_in(app, make_user("csm"))
+    url, form = f"/csm/members/{member.id}/offers", {"id": str(new_id()), "listing": "robot", "reason": "x", "seats": "3", "do": "price"}
+    page = client.post(f"{url}?lang=en", data=form)
+    assert (page.status_code, "¥900.00" in page.text, "3 × ¥300.00" in page.text, "does not cover it" in page.text) == (200, True, True, False)
+    assert "does not cover it" in client.post(f"{url}?lang=en", data=form | {"seats": "4"}).text
+    for seats, said in (("0", "Enter 1 to 10,000 seats."), ("many", "Enter a number of seats."), ("2.5", "Enter a number of seats.")):
+        for do in ("price", "send"):
+            wrong = client.post(f"{url}?lang=en", data=form | {"seats": seats, "do": do})
+            assert re.search(rf'id="e-seats">.*{re.escape(said)}', wrong.text)
+            assert f'value="{seats}"' in wrong.text
+    with transaction(SYSTEM) as session:
+        assert session.scalars(select(Offer)).all() == []
+    assert client.post(url, data=form | {"do": ""}).status_code == 302
+    with transaction(SYSTEM) as session:
+        assert [(one.seats, one.price_minor) for one in session.scalars(select(Offer))] == [(3, 90_000)]
+    assert "for 3 seats" in client.get("/csm/offers?lang=en&whose=all").text
+    assert "for 3 seats" in client.get(f"/csm/members/{member.id}?lang=en").text
+
+
+def test_the_api_offers_seats(app: Flask, csm: Actor) -> None:
+    member, client = make_member(paid=100_000), app.test_client()
+    per_seat()
+    body, url = {"id": str(new_id()), "listing": "robot", "reason": "x", "seats": 3}, f"/api/v1/members/{member.id}/offers"
+    for _ in range(2):
+        answer = client.post(url, json=body, headers=bearer("operator"))
+        assert (answer.status_code, answer.json["seats"], answer.json["price_minor"]) == (201, 3, 90_000)
+    assert client.post(url, json=body | {"seats": 2}, headers=bearer("operator")).status_code == 409
+    assert client.post(url, json=body | {"id": str(new_id()), "seats": 0}, headers=bearer("operator")).status_code == 422
+    mine = bearer("buyer", member)
+    assert client.get("/api/v1/offers", headers=mine).json["items"][0]["seats"] == 3
+    assert client.post(f"/api/v1/offers/{body['id']}/acceptance", json={"price_minor": 90_000}, headers=mine).json["total_minor"] == 90_000
