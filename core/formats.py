@@ -133,14 +133,14 @@ def time_tag(value: dt.datetime | None, seconds: bool = True) -> Markup | str:
 
 
 def local(thing: object, name: str = "name") -> str:
-    """`thing.name_zh` or `thing.name_en` by the page's language; the other one where that is empty."""
+    """`thing.name_zh` (or plain `thing.name`) or `thing.name_en` by the page's language; the other one where that is empty."""
 
     def read(field: str) -> str:
         value = thing.get(field) if isinstance(thing, Mapping) else getattr(thing, field, None)
         return str(value) if value else ""
 
-    first, second = ("zh", "en") if language() == "zh" else ("en", "zh")
-    return read(f"{name}_{first}") or read(f"{name}_{second}") or MISSING
+    chinese, english = read(f"{name}_zh") or read(name), read(f"{name}_en")
+    return (chinese or english if language() == "zh" else english or chinese) or MISSING
 
 
 def translated(text: object) -> str:

@@ -16,7 +16,7 @@ from core.actor import actor
 from core.audit import AuditEntry
 from core.db import transaction
 from core.errors import AppError
-from core.formats import in_zone, language
+from core.formats import in_zone
 from core.paging import Page, keyset
 from core.schedule import entries
 from membership import api_keys, catalogue, machinery, members, users
@@ -24,12 +24,6 @@ from membership.models import ApiKey, Member, Subscription
 from membership.schemas import ApiKeyForm
 
 operator = Blueprint("operator", __name__, url_prefix="/operator")
-
-
-@operator.app_template_filter("member_name")
-def member_name(member: Member) -> str:
-    """A member's name in the page's language; the other one where there is none."""
-    return (member.name_en or member.name) if language() == "en" else member.name
 
 
 @operator.app_context_processor

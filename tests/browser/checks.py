@@ -12,9 +12,9 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
@@ -24,7 +24,8 @@ from werkzeug.serving import make_server
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+AXE_ALL = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+AXE_COLOURS = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
 WEIGHT_LIMIT, HTML_LIMIT, REQUEST_LIMIT, SHIFT_LIMIT = 100_000, 40_000, 8, 0.02
 
 COLLECT = """
@@ -71,7 +72,7 @@ class View:
     """One way to look at a page."""
 
     lang: str = "zh"
-    scheme: str = "light"
+    scheme: Literal["light", "dark"] = "light"
     width: int = 1280
 
     @property
@@ -79,16 +80,30 @@ class View:
         return f"{self.lang}-{self.scheme}-{self.width}"
 
 
-VIEWS = [View(lang, scheme, width) for lang in ("zh", "en") for scheme in ("light", "dark") for width in (360, 1280)]
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+VIEWS = [View(lang, scheme, width) for lang in ("zh", "en") for scheme in SCHEMES for width in (360, 1280)]
 
 
 @dataclass
-class Seen:
-    """What a page did while it loaded."""
+class Tab:
+    """A browser tab, and what the page in it did while it loaded."""
 
+    page: Page
     console: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     html: str = ""
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda message: self.console.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.console.append(f"error: {error}"))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def open(self, url: str) -> None:
+        """Load a page and note its console messages and requests."""
+        self.console.clear()
+        self.requests.clear()
+        answer = self.page.goto(url, wait_until="load")
+        self.html = answer.text() if answer else ""
 
 
 @contextmanager
@@ -117,9 +132,8 @@ def browser() -> Iterator[Browser]:
 
 def new_context(chromium: Browser, view: View, cookies: list[Any] | None = None, **options: Any) -> BrowserContext:
     """A browser context for a view, with the listeners that the checks read."""
-    scheme: Any = view.scheme
     context = chromium.new_context(
-        viewport={"width": view.width, "height": 900}, color_scheme=scheme, locale="zh-CN" if view.lang == "zh" else "en-GB", **options
+        viewport={"width": view.width, "height": 900}, color_scheme=view.scheme, locale="zh-CN" if view.lang == "zh" else "en-GB", **options
     )
     if options.get("java_script_enabled", True):
         context.add_init_script(COLLECT)
@@ -128,20 +142,16 @@ def new_context(chromium: Browser, view: View, cookies: list[Any] | None = None,
     return context
 
 
-def open_page(context: BrowserContext, url: str) -> tuple[Page, Seen]:
-    """Load a page and note its console messages and requests."""
-    page, seen = context.new_page(), Seen()
-    page.on("console", lambda message: seen.console.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: seen.console.append(f"error: {error}"))
-    page.on("request", lambda request: seen.requests.append(request.url))
-    answer = page.goto(url, wait_until="load")
-    seen.html = answer.text() if answer else ""
-    return page, seen
+def open_page(context: BrowserContext, url: str) -> tuple[Page, Tab]:
+    """Load a page in a new tab."""
+    tab = Tab(context.new_page())
+    tab.open(url)
+    return tab.page, tab
 
 
-def axe_violations(page: Page) -> list[str]:
-    """Rule and place of every axe violation of WCAG 2.0–2.2 A/AA and best practice."""
-    result = Axe().run(page, options={"runOnly": {"type": "tag", "values": AXE_RULES}})
+def axe_violations(page: Page, only: dict[str, Any] = AXE_ALL) -> list[str]:
+    """Rule and place of every axe violation of WCAG 2.0–2.2 A/AA and best practice, or of some rules."""
+    result = Axe().run(page, options={"runOnly": only, "resultTypes": ["violations"]})
     return [f"axe {rule['id']}: {node['target']} {node.get('failureSummary', '')[:160]}" for rule in result.response["violations"] for node in rule["nodes"]]
 
 
@@ -187,10 +197,10 @@ def overflow_faults(page: Page, widths: tuple[int, ...] = (360, 320)) -> list[st
     return faults
 
 
-def outside_requests(seen: Seen, base: str) -> list[str]:
+def outside_requests(tab: Tab, base: str) -> list[str]:
     """Requests to another host."""
     host = urlsplit(base).netloc
-    return [url for url in seen.requests if urlsplit(url).scheme in {"http", "https", "ws", "wss"} and urlsplit(url).netloc != host]
+    return [url for url in tab.requests if urlsplit(url).scheme in {"http", "https", "ws", "wss"} and urlsplit(url).netloc != host]
 
 
 def weight_faults(page: Page, url: str, html: str) -> list[str]:
@@ -212,39 +222,57 @@ def weight_faults(page: Page, url: str, html: str) -> list[str]:
     return faults
 
 
-def check_page(
-    chromium: Browser,
+def shoot(page: Page, shots: Path | None, url: str, view: View) -> None:
+    """Keep a picture of the whole page, named after address and view."""
+    if shots is not None:
+        shots.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=shots / f"{urlsplit(url).path.strip('/').replace('/', '-') or 'home'}-{view.name}.png", full_page=True)
+
+
+def check_page(chromium: Browser, url: str, view: View, cookies: list[Any] | None = None, shots: Path | None = None, **options: Any) -> list[str]:
+    """Every fault of a page in one view, in a browser of its own; an empty list is a pass. Options as of `check_tab`."""
+    context = new_context(chromium, view, cookies)
+    try:
+        return check_tab(Tab(context.new_page()), url, view, shots, **options)
+    finally:
+        context.close()
+
+
+def check_tab(
+    tab: Tab,
     url: str,
     view: View,
-    cookies: list[Any] | None = None,
     shots: Path | None = None,
+    *,
     weigh: bool = True,
     expected_console: str | None = None,
     also: Callable[[Page, View], list[str]] | None = None,
+    recolour: bool = False,
 ) -> list[str]:
-    """Every fault of a page in one view; an empty list is a pass.
+    """Every fault of a page in one view, loaded in a tab of that view; an empty list is a pass.
 
     `expected_console` is a pattern to ignore (a 404's own message), `also` looks for further faults.
+    `recolour`: the loaded page is then looked at in the other colour scheme too, where only colours can differ.
     """
-    context = new_context(chromium, view, cookies)
-    try:
-        address = f"{url}{'&' if '?' in url else '?'}lang={view.lang}"
-        page, seen = open_page(context, address)
-        faults = [f"inline {fault}" for fault in inline_code(seen.html)]
-        faults += structure_faults(page, view.lang)
-        faults += [f"small target: {place}" for place in page.evaluate(SMALL_TARGETS)]
-        if weigh:
-            faults += weight_faults(page, url, seen.html)
-        faults += [f"policy: {text}" for text in page.evaluate("window.__violations")]
-        faults += axe_violations(page)
-        if view.width < 600:
-            faults += overflow_faults(page)
-        faults += [f"console: {text}" for text in seen.console if not (expected_console and re.search(expected_console, text))]
-        faults += [f"outside: {text}" for text in outside_requests(seen, url)]
-        faults += also(page, view) if also else []
-        if shots is not None:
-            shots.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=shots / f"{urlsplit(url).path.strip('/').replace('/', '-') or 'home'}-{view.name}.png", full_page=True)
-        return faults
-    finally:
-        context.close()
+    page = tab.page
+    tab.open(f"{url}{'&' if '?' in url else '?'}lang={view.lang}")
+    faults = [f"inline {fault}" for fault in inline_code(tab.html)]
+    faults += structure_faults(page, view.lang)
+    faults += [f"small target: {place}" for place in page.evaluate(SMALL_TARGETS)]
+    if weigh:
+        faults += weight_faults(page, url, tab.html)
+    faults += [f"policy: {text}" for text in page.evaluate("window.__violations")]
+    faults += axe_violations(page)
+    if view.width < 600:
+        faults += overflow_faults(page)
+    faults += [f"console: {text}" for text in tab.console if not (expected_console and re.search(expected_console, text))]
+    faults += [f"outside: {text}" for text in outside_requests(tab, url)]
+    faults += also(page, view) if also else []
+    shoot(page, shots, url, view)
+    if recolour:
+        other = replace(view, scheme="dark" if view.scheme == "light" else "light")
+        page.emulate_media(color_scheme=other.scheme)
+        faults += [f"{other.name}: {fault}" for fault in axe_violations(page, AXE_COLOURS)]
+        shoot(page, shots, url, other)
+        page.emulate_media(color_scheme=view.scheme)
+    return faults

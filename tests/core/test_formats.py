@@ -103,12 +103,15 @@ def test_instants_are_shown_in_shanghai(zh: None) -> None:
 
 
 def test_local_picks_the_language_and_falls_back(app: Flask) -> None:
-    both = SimpleNamespace(name_zh="发票", name_en="Invoice")
+    both, member = SimpleNamespace(name_zh="发票", name_en="Invoice"), SimpleNamespace(name="杭州万象", name_en="Wanxiang")
     with app.test_request_context("/?lang=zh"):
         assert formats.local(both) == "发票"
+        assert formats.local(member) == "杭州万象"
         assert formats.local({"title_zh": "", "title_en": "Only"}, "title") == "Only"
     with app.test_request_context("/?lang=en"):
         assert formats.local(both) == "Invoice"
+        assert formats.local(member) == "Wanxiang"
+        assert formats.local(SimpleNamespace(name="杭州万象", name_en=None)) == "杭州万象"
         assert formats.local(SimpleNamespace()) == "--"
 
 
