@@ -22,7 +22,7 @@ CHANNELS = ("direct", "agent")
 STATES = ("active", "closed")
 SIZE_NAMES = {"small": _l("Small"), "medium": _l("Medium"), "large": _l("Large")}
 INDUSTRY_NAMES = {
-    "retail": _l("Retail"), "manufacturing": _l("Manufacturing"), "education": _l("Education"), "health": _l("Health"), "finance": _l("Finance"),
+    "retail": _l("Retail"), "manufacturing": _l("Manufacturing"), "education": _l("Education"), "health": _l("Health"), "finance": _l("Financial services"),
     "logistics": _l("Logistics"), "software": _l("Software"), "consulting": _l("Consulting"), "catering": _l("Catering"), "real_estate": _l("Real estate"),
     "tourism": _l("Tourism"), "construction": _l("Construction"), "agriculture": _l("Agriculture"), "media": _l("Media"), "other": _l("Other"),
 }  # fmt: skip

@@ -63,6 +63,14 @@ def test_every_message_has_chinese_words() -> None:
     assert missing == {}
 
 
+def test_a_message_has_the_same_words_in_every_catalogue() -> None:
+    """The catalogues become one: of two translations one would win everywhere. Another meaning needs other English words."""
+    told: dict[object, set[str]] = {}
+    for _name, message in messages():
+        told.setdefault(message.id, set()).update(words(message)[:1])
+    assert {one: chinese for one, chinese in told.items() if len(chinese) > 1} == {}
+
+
 def test_plurals_are_translated_as_plurals() -> None:
     known = {message.id for _name, message in messages() if words(message)}
     assert {one: place for one, place in used().items() if isinstance(one, tuple) and one not in known} == {}

@@ -204,7 +204,7 @@ def export_dry_run(form: str) -> Response:
         title=_("Dry run of renewals"),
         head=[(_("As of"), entity.written(at), "text"), (_("Time zone"), entity.zone.key, "text"), (_("Rows"), len(found), "count")],
         columns=[
-            exports.Column(_("Number")), exports.Column(_("Member")), exports.Column(_("Subscription")), exports.Column(_("Term"), "count"),
+            exports.Column(_("Number")), exports.Column(_("Member")), exports.Column(_("Subscription")), exports.Column(_("Term no."), "count"),
             exports.Column(_("Outcome")), exports.Column(_("Amount"), "money"), exports.Column(_("Lacking"), "money"), exports.Column(_("Currency")),
             exports.Column(_("From")), exports.Column(_("Reason")),
         ],
