@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,11 +14,16 @@ from core.db import db
 from marketplace.models import Listing, Publisher
 from marketplace.store import compatibility, search_query
 from marketplace.store.listings import Shown
+from marketplace.store.search_counts import count
+from marketplace.store.search_filters import Asked, Filters
 from marketplace.store.search_index import ListingRequirement
 from marketplace.store.suggestions import suggest
 from membership.entitlements import Standing
 
+__all__ = ["SORTS", "Filters", "Found", "find"]
+
 SORTS = ("relevance", "newest", "rating", "price_up", "price_down")
+WALKED = 2_000  # from so many results on a page is found faster in the order's index than among all that match
 _ORDERS = {  # column, direction, and how a later row compares
     "relevance": ("score", "desc", "<"),
     "newest": ("updated_at", "desc", "<"),
@@ -26,24 +31,6 @@ _ORDERS = {  # column, direction, and how a later row compares
     "price_up": ("price_minor", "asc", ">"),
     "price_down": ("price_minor", "desc", "<"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """What the results are narrowed to; empty values do not narrow."""
-
-    kind: str = ""
-    category: str = ""
-    price: str = ""  # free | paid
-    edition: int | None = None  # the rank that is required, 0: any member may use it
-    usable: bool = False  # by the member that asks
-    stars: int = 0  # at least
-    since: datetime | None = None  # changed since then
-
-    @property
-    def is_set(self) -> bool:
-        """Does a person's choice narrow? What is hidden by default is no choice."""
-        return replace(self, usable=False, since=None) != Filters()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,33 +49,6 @@ class Found:
     is_loose: bool = False
     suggestion: str | None = None
 
-
-# Listings are counted by cell, then cells by facet; each facet with the other filters kept (`o` says how many of them a cell fails).
-_COUNT = """
-with counted as materialized (
-  select cell_id, count(*) as n, count(*) filter (where cast(:since as timestamptz) is null or updated_at >= :since) as fresh
-  from listing_index {matching} group by cell_id
-), cell as materialized (
-  select c.*, q.required_rank, n, fresh, not (:usable and requirement_id <> all(:allowed)) as fits, requirement_id = any(:allowed) as is_usable,
-    :kind not in ('', kind) as kind_off, :category not in ('', category) as category_off,
-    :price not in ('', case when is_free then 'free' else 'paid' end) as price_off,
-    coalesce(q.required_rank <> :edition, false) as edition_off, stars < :stars as stars_off
-  from counted join listing_cell c on c.id = cell_id join listing_requirement q on q.id = c.requirement_id
-), o as materialized (select *, kind_off::int + category_off::int + price_off::int + edition_off::int + stars_off::int as off from cell)
-select 'total' as facet, '' as choice, coalesce(sum(fresh) filter (where off = 0 and fits), 0) as n from o
-union all select 'all', '', coalesce(sum(n), 0) from o
-union all select 'with_hidden', '', coalesce(sum(n) filter (where off = 0), 0) from o
-union all select 'kind', kind, sum(fresh) from o where off = kind_off::int and fits group by kind
-union all select 'category', category, sum(fresh) from o where off = category_off::int and fits group by category
-union all select 'price', case when is_free then 'free' else 'paid' end, sum(fresh) from o where off = price_off::int and fits group by is_free
-union all select 'edition', required_rank::text, sum(fresh) from o where off = edition_off::int and fits group by required_rank
-union all select 'stars', stars::text, sum(fresh) from o where off = stars_off::int and fits group by stars
-union all select 'usable', case when is_usable then 'yes' else 'no' end, sum(fresh) from o where off = 0 group by is_usable
-"""
-_CELLS = """cell_id in (select c.id from listing_cell c join listing_requirement q on q.id = c.requirement_id where :kind in ('', kind)
-  and :category in ('', category) and :price in ('', case when is_free then 'free' else 'paid' end)
-  and coalesce(q.required_rank = :edition, true) and stars >= :stars and not (:usable and requirement_id <> all(:allowed)))
-  and (cast(:since as timestamptz) is null or updated_at >= :since)"""
 
 # How many listings hold a term decides which way is fast, and terms are parameters: a plan for any of them takes seconds where one for them takes
 # milliseconds. And the index knows what a scan of everything would work out listing by listing, which the planner takes for cheap.
@@ -113,31 +73,27 @@ def find(
     if typed.strip() and query.is_empty:
         return Found([], 0, 0, 0, {}, None)
     db.session.execute(_PLANNED)
-    asked = _parameters(filters, standing)
-    counts, loose, suggestion = _counts(query, asked), False, None
-    if not query.is_empty and not counts["all"][""]:
-        better = suggest(query)
+    asked, terms = _asked(filters, standing), search_query.tsquery(query)
+    counts, loose, suggestion = count(terms, asked), False, None
+    if not query.is_empty and not counts.matching:
+        better, loose = suggest(query), True
         suggestion = better if better and _finds_any(search_query.parse(better)) else None
-        counts, loose = _counts(query, asked, loose=True), True
-    total, unfiltered, shown_too = (int(counts.pop(name)[""]) for name in ("total", "all", "with_hidden"))
-    rows, following = _page(query, asked, sort, after, paging.bounded(limit), loose=loose)
-    return Found(_shown(rows, standing), total, unfiltered, shown_too - total, counts, following, loose and unfiltered > 0, suggestion)
+        if (some := search_query.tsquery(query, loose=True)) != terms:
+            terms, counts = some, count(some, asked)
+    is_ranked = sort == "relevance" and not query.is_empty
+    levels = search_query.tiers(query, loose=loose) if is_ranked else [(0, terms)]
+    rows, following = _page(levels, asked, sort, after, paging.bounded(limit), total=counts.total)
+    hidden = counts.with_hidden - counts.total
+    return Found(_shown(rows, standing), counts.total, counts.matching, hidden, counts.facets, following, loose and counts.matching > 0, suggestion)
 
 
-def _parameters(filters: Filters, standing: Standing | None) -> dict[str, Any]:
-    """The filters as the statements take them. Without a member everything counts as usable."""
-    allowed = [one.id for one in db.session.scalars(select(ListingRequirement)) if (verdict := compatibility.judge(one, standing)) is None or verdict.allowed]
-    return {name: getattr(filters, name) for name in ("kind", "category", "price", "edition", "usable", "stars", "since")} | {"allowed": allowed}
-
-
-def _counts(query: search_query.Query, asked: Mapping[str, Any], *, loose: bool = False) -> dict[str, dict[str, int]]:
-    """Of each facet: how many results each choice would give."""
-    matching = "" if query.is_empty else "where terms @@ cast(:terms as tsquery)"
-    found: dict[str, dict[str, int]] = {}
-    for facet, choice, n in db.session.execute(text(_COUNT.format(matching=matching)), {**asked, "terms": search_query.tsquery(query, loose=loose)}):
-        if n:
-            found.setdefault(facet, {})[choice] = int(n)
-    return {"total": {"": 0}, "all": {"": 0}, "with_hidden": {"": 0}} | found
+def _asked(filters: Filters, standing: Standing | None) -> Asked:
+    """The filters, and of all requirements those that the member meets. Without a member everything counts as usable."""
+    if standing is None:
+        return Asked(filters, None)
+    needs = db.session.execute(select(*ListingRequirement.__table__.columns)).all()
+    allowed = [one.id for one in needs if (verdict := compatibility.judge(one, standing)) is None or verdict.allowed]
+    return Asked(filters, None if len(allowed) == len(needs) else allowed)
 
 
 def _finds_any(query: search_query.Query) -> bool:
@@ -145,26 +101,37 @@ def _finds_any(query: search_query.Query) -> bool:
     return bool(db.session.scalar(text(found), {"terms": search_query.tsquery(query)}))
 
 
-def _page(
-    query: search_query.Query, asked: Mapping[str, Any], sort: str, after: str | None, size: int, *, loose: bool
-) -> tuple[Sequence[Row[Any]], str | None]:
-    """Rows (listing, tier, key, slug) after the cursor, which holds the order and the last row's place in it; and the next page's cursor."""
+def _page(levels: Sequence[tuple[int, str]], asked: Asked, sort: str, after: str | None, size: int, *, total: int) -> tuple[Sequence[Row[Any]], str | None]:
+    """Rows (listing, tier, key, slug) after the cursor, which holds the order and the last row's place in it; and the next page's cursor.
+
+    `levels`: tiers with what they match, the best first. `total`: how many there are in all of them.
+    """
     key, direction, further = _ORDERS[sort]
     place = dict(zip(("tier", "key", "slug"), _place(after, sort), strict=True)) if after else {}
-    levels = search_query.tiers(query, loose=loose) if sort == "relevance" and not query.is_empty else [(0, search_query.tsquery(query, loose=loose))]
-    parts, values = [], {**asked, **place, "most": size + 1}
+    parts, values = [], {**asked.values, **place, "most": size + 1}
     for tier, terms in levels:
-        if place and tier > place["tier"]:
+        if not total or (place and tier > place["tier"]):
             continue
         values[f"terms_{tier}"] = terms
-        where = _CELLS + (f" and terms @@ cast(:terms_{tier} as tsquery)" if terms else "")
-        if place and tier == place["tier"]:
-            where += f" and {key} {further}= :key and ({key} {further} :key or slug > :slug)"
-        columns = f"listing_id, {tier} as tier, {key} as key, slug"
-        parts.append(f"(select {columns} from listing_index where {where} order by {key} {direction}, slug limit :most)")  # noqa: S608 (constants)
-    rows = db.session.execute(text(f"select * from ({' union all '.join(parts)}) x limit :most"), values).all() if parts else []  # noqa: S608
+        conditions = [f"terms @@ cast(:terms_{tier} as tsquery)" if terms else "", asked.shelves, asked.grades, asked.fresh]
+        further_on = f"{key} {further}= :key and ({key} {further} :key or slug > :slug)" if place and tier == place["tier"] else ""
+        parts.append(
+            _first(f"listing_id, {tier} as tier, {key} as key, slug", conditions, further_on, direction, is_walked=len(levels) == 1 and total >= WALKED)
+        )
+    rows = db.session.execute(text(f"select * from ({' union all '.join(parts)}) x limit :most"), values).all() if parts else []  # noqa: S608 (constants)
     more = len(rows) > size
     return rows[:size], paging.encode([sort, rows[size - 1].tier, rows[size - 1].key, rows[size - 1].slug]) if more else None
+
+
+def _first(columns: str, conditions: Sequence[str], further_on: str, direction: str, *, is_walked: bool) -> str:
+    """The first rows by `key` and slug: taken from that order's index and looked at one by one, or found by the conditions' indexes and sorted.
+
+    The planner would guess how many match. `is true` keeps it from the conditions' indexes, `offset 0` from the order's.
+    """
+    needed = " and ".join(filter(None, conditions)) or "true"
+    where = " and ".join(filter(None, [f"({needed}) is true" if is_walked else needed, further_on]))
+    found, ordered = f"select {columns} from listing_index where {where}", f"order by key {direction}, slug limit :most"  # noqa: S608 (constants)
+    return f"({found} {ordered})" if is_walked else f"(select * from ({found} offset 0) found {ordered})"  # noqa: S608 (constants)
 
 
 def _place(cursor: str, sort: str) -> list[Any]:

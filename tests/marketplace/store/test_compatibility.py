@@ -182,7 +182,7 @@ def test_search_hides_it_until_asked_for_and_the_listing_says_why(app, member):
 
 def test_the_index_follows_the_version_on_sale(member):
     release(FREE, "2.0.0", NEWER)
-    asked = text("select q.host_version from listing_index i join listing_cell c on c.id = i.cell_id join listing_requirement q on q.id = c.requirement_id"
+    asked = text("select q.host_version from listing_index i join listing_grade g on g.id = i.grade_id join listing_requirement q on q.id = g.requirement_id"
                  " where i.slug = :slug")  # fmt: skip
     with transaction(SYSTEM) as session:
         assert session.scalar(asked, {"slug": FREE}) == NEWER
