@@ -11,8 +11,10 @@ from sqlalchemy.dialects.postgresql import insert
 from benchmarks.stage import HERE
 from core.db import SYSTEM, transaction
 from core.ids import derived
-from marketplace.models import Listing, ListingVersion, Publisher
+from marketplace.publisher.publisher_models import Publisher
+from marketplace.release.version_models import ListingVersion
 from marketplace.store import search_terms
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import CATEGORIES
 
 WORDS = [line.split() for line in (HERE / "words.txt").read_text().splitlines()]

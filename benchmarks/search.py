@@ -21,9 +21,9 @@ from core import clock, migrations
 from core.db import SYSTEM, db, transaction
 from core.embedded.postgres import LOGIN_ROLE
 from core.ids import derived
-from marketplace.models import ListingVersion
 from marketplace.publisher import publishers
 from marketplace.release import bundles, publishing
+from marketplace.release.version_models import ListingVersion
 from marketplace.store import search
 from membership import sessions
 from membership.authentication import TOKEN

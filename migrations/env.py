@@ -3,26 +3,35 @@
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
+import billing.approval.approval_models
 import billing.document.document_models
-import billing.models
+import billing.ledger.ledger_models
+import billing.payment.payment_models
 import billing.refund.refund_models
 import billing.renewal.renewal_models
 import billing.revenue.recognition_models
+import billing.subscription.subscription_models
 import billing.top_up.top_up_models
-import billing.wallet.hold_models  # noqa: F401 (all models are imported so that `alembic check` sees every table)
+import billing.wallet.hold_models
+import billing.wallet.wallet_models  # noqa: F401 (all models are imported so that `alembic check` sees every table)
 import core.audit
 import core.clock_moves
 import core.outbox  # noqa: F401
 import marketplace.copy.models
 import marketplace.license.install_models
-import marketplace.models
+import marketplace.license.license_models
 import marketplace.order.bundle_models
 import marketplace.order.coupon_models
+import marketplace.order.order_models
 import marketplace.partner.partner_models
+import marketplace.publisher.publisher_models
 import marketplace.release.lifecycle_models
+import marketplace.release.version_models
 import marketplace.run.run_models
 import marketplace.seat.seat_models
 import marketplace.service.service_models
+import marketplace.store.listing_models
+import marketplace.store.review_models
 import marketplace.store.search_index  # noqa: F401
 import membership.models
 import membership.motions  # noqa: F401

@@ -21,8 +21,8 @@ from core.errors import AppError, Invalid, NotFound
 from core.formats import local, number
 from core.ids import new_id
 from marketplace.license import licenses
-from marketplace.models import Listing
 from marketplace.order import pricing
+from marketplace.store.listing_models import Listing
 from membership import members
 from membership.models import Edition, Subscription, User
 from operations import activity, directory, offers, repetition, timeline, words, worklist

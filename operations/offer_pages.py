@@ -19,9 +19,10 @@ from core.db import db, transaction
 from core.errors import AppError
 from core.navigation import url_if
 from core.paging import Page, keyset
-from marketplace.models import Listing, Publisher
 from marketplace.order import previews, pricing
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.store import compatibility, store_pages
+from marketplace.store.listing_models import Listing
 from membership import entitlements
 from membership.entitlements import Standing
 from membership.models import Member

@@ -19,9 +19,11 @@ from core.db import db
 from core.errors import Conflict, IdReused, Invalid, NotFound
 from core.formats import number
 from core.ids import derived, request_hash
-from marketplace.models import License, Listing, Order
+from marketplace.license.license_models import License
 from marketplace.order import orders, pricing
+from marketplace.order.order_models import Order
 from marketplace.seat import seat_orders
+from marketplace.store.listing_models import Listing
 from membership import members, notices
 from membership.models import User
 from operations import words

@@ -14,7 +14,7 @@ from core.db import db, transaction
 from core.openapi import Blueprint
 from core.paging import Page, keyset
 from core.schemas import PageQuery, fails, page_of
-from marketplace.models import Listing
+from marketplace.store.listing_models import Listing
 from membership import members
 from operations import offers
 from operations.models import Offer

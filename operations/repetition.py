@@ -17,7 +17,7 @@ from sqlalchemy import delete, insert, select, text
 
 from core.db import db
 from core.ids import derived
-from marketplace.models import Listing
+from marketplace.store.listing_models import Listing
 from operations.models import Routine
 
 WINDOW = timedelta(days=60)

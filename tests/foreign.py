@@ -9,14 +9,15 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select
 
 from billing.document import document_contents, document_jobs
-from billing.models import PaymentMethod, TopUp
+from billing.payment.payment_models import PaymentMethod
+from billing.top_up.top_up_models import TopUp
 from billing.wallet import holds, wallets
 from core.actor import Actor
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import derived, new_id, request_hash
 from marketplace.copy.models import CopyContent, CopyStep
-from marketplace.models import License
+from marketplace.license.license_models import License
 from marketplace.order import orders
 from marketplace.partner import claims
 from marketplace.run.run_models import Run, RunFile

@@ -16,9 +16,9 @@ from sqlalchemy import select, text, update
 from billing.approval import adjustments
 from billing.document import document_archives, document_jobs
 from billing.document.document_list import Filters
-from billing.models import BankAccount
 from billing.refund import card_refund_jobs
 from billing.top_up import bank_transfers, top_ups
+from billing.top_up.top_up_models import BankAccount
 from billing.wallet import holds
 from core import access
 from core.actor import Actor
@@ -26,13 +26,15 @@ from core.audit import AuditEntry
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import new_id
-from marketplace.models import Listing, ListingVersion, Publisher
 from marketplace.order import coupons, orders
 from marketplace.partner import claims, partner_payables, payouts
 from marketplace.publisher import term_changes
+from marketplace.publisher.publisher_models import Publisher
+from marketplace.release.version_models import ListingVersion
 from marketplace.sandbox import box
 from marketplace.service import services
 from marketplace.store import review_reports, reviews
+from marketplace.store.listing_models import Listing
 from membership import taxes
 from membership.models import ApiKey, Member
 from operations import offers

@@ -11,12 +11,12 @@ from marshmallow import ValidationError
 from sqlalchemy import select
 
 from billing.approval import adjustments, approvals, corrections
+from billing.approval.approval_models import Approval
 from billing.approval.approval_pages import outcome
 from billing.finance.finance_blueprint import finance
 from billing.ledger import ledger_queries
-from billing.models import Book, LedgerTransaction
+from billing.ledger.ledger_models import Book, LedgerTransaction
 from billing.refund import disputes
-from billing.refund.refund_models import Approval
 from billing.refund.refund_schemas import ADJUSTMENTS, AdjustmentForm, CorrectionForm
 from billing.wallet import wallet_moves
 from billing.wallet.wallet_schemas import errors_of

@@ -9,9 +9,9 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from billing.approval import approvals, corrections
+from billing.approval.approval_models import Approval
 from billing.approval.approvals import Done, Kind, Proposal
 from billing.ledger.accounts import Account as A
-from billing.refund.refund_models import Approval
 from billing.wallet import wallet_moves, wallets
 from billing.wallet.wallet_moves import Entry, Move
 from core.actor import Actor

@@ -11,9 +11,9 @@ from sqlalchemy import func, select
 from werkzeug import Response
 
 from billing.approval import approval_previews, approvals
+from billing.approval.approval_models import Approval
 from billing.finance.finance_blueprint import finance
 from billing.ledger import ledger_queries
-from billing.refund.refund_models import Approval
 from billing.refund.refund_schemas import STATES, DecisionForm
 from billing.top_up.bank_pages import age
 from billing.wallet.wallet_schemas import errors_of

@@ -8,10 +8,11 @@ from datetime import datetime
 from sqlalchemy import select
 
 from billing.approval import approvals
+from billing.approval.approval_models import Approval
 from billing.approval.approvals import Done
 from billing.ledger.accounts import Account
-from billing.models import Book, Posting, Wallet
-from billing.refund.refund_models import Approval
+from billing.ledger.ledger_models import Book, Posting
+from billing.wallet.wallet_models import Wallet
 from core.db import db
 from membership.models import Member
 

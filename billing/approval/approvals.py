@@ -16,7 +16,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, select
 
-from billing.refund.refund_models import Approval
+from billing.approval.approval_models import Approval
 from core import audit
 from core.actor import Actor
 from core.db import db

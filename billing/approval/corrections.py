@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from billing.ledger.accounts import Account as A
-from billing.models import Book, LedgerTransaction, Posting
+from billing.ledger.ledger_models import Book, LedgerTransaction, Posting
 from billing.refund import refunds
 from billing.refund.refunds import Part
 from billing.wallet import wallet_moves

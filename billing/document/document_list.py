@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, Select, func, or_, select, text
 
 from billing.document.document_models import Document, DocumentLine, DocumentWaiting
-from billing.models import LedgerTransaction
+from billing.ledger.ledger_models import LedgerTransaction
 from core.db import db
 from core.errors import NotFound
 from membership.models import Member

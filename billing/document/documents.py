@@ -19,7 +19,7 @@ from billing.document import document_contents as contents
 from billing.document import document_sources as sources
 from billing.document.document_contents import Buyer, Content, Seller
 from billing.document.document_sources import Entry
-from billing.models import BankAccount
+from billing.top_up.top_up_models import BankAccount
 from core.db import db
 from core.settings import Settings
 from membership import taxes

@@ -7,8 +7,8 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from marshmallow import ValidationError
 
-from billing.models import PaymentMethod
 from billing.payment import payment_methods, stripe_gateway
+from billing.payment.payment_models import PaymentMethod
 from billing.top_up import top_up_jobs
 from billing.wallet.wallet_pages import MAY_PAY, wallet
 from billing.wallet.wallet_schemas import SetupForm, errors_of

@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from billing.models import PaymentMethod, StripeCustomer
+from billing.payment.payment_models import PaymentMethod, StripeCustomer
 from billing.payment.stripe_gateway import Card
 from core.db import db
 from core.errors import NotFound

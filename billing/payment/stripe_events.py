@@ -10,8 +10,9 @@ from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from billing.models import StripeEvent, TopUp
 from billing.payment import stripe_gateway
+from billing.payment.payment_models import StripeEvent
+from billing.top_up.top_up_models import TopUp
 from core.db import db
 
 SUCCEEDED, FAILED = "payment_intent.succeeded", "payment_intent.payment_failed"

@@ -13,14 +13,15 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 
 from billing.approval import approvals
+from billing.approval.approval_models import Approval
 from billing.approval.approvals import Done, Kind, Proposal
-from billing.models import TopUp
 from billing.payment import stripe_refunds
 from billing.payment.stripe_events import Mismatch
 from billing.payment.stripe_refunds import Outcome
 from billing.refund import card_refunds
-from billing.refund.refund_models import Approval, CardRefund
+from billing.refund.refund_models import CardRefund
 from billing.top_up import top_ups
+from billing.top_up.top_up_models import TopUp
 from core.actor import Actor
 from core.clock import now
 from core.db import SYSTEM, db, transaction

@@ -12,10 +12,11 @@ from flask_babel import gettext as _
 from sqlalchemy import func, or_, select
 
 from billing.ledger.accounts import Account as A
-from billing.models import Grant, Lot, TopUp
 from billing.refund.refund_models import CardRefund
 from billing.top_up import top_ups
+from billing.top_up.top_up_models import TopUp
 from billing.wallet import wallet_moves
+from billing.wallet.wallet_models import Grant, Lot
 from billing.wallet.wallet_moves import Entry, Move
 from billing.wallet.wallets import WalletFrozen
 from core import outbox

@@ -14,10 +14,11 @@ from flask_babel import gettext as _
 from sqlalchemy import func, select
 
 from billing.ledger.accounts import Account as A
-from billing.models import Grant, TopUp
 from billing.payment.stripe_events import Mismatch
 from billing.refund.refund_models import Dispute
+from billing.top_up.top_up_models import TopUp
 from billing.wallet import wallet_moves
+from billing.wallet.wallet_models import Grant
 from billing.wallet.wallet_moves import Entry, Move
 from core import outbox
 from core.db import db

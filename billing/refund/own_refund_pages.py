@@ -10,8 +10,8 @@ from flask_babel import gettext as _
 from marshmallow import ValidationError
 
 from billing.approval import approvals
+from billing.approval.approval_models import Approval
 from billing.refund import card_refund_jobs, card_refunds
-from billing.refund.refund_models import Approval
 from billing.refund.refund_schemas import OwnRefundForm
 from billing.top_up import top_ups
 from billing.wallet.wallet_pages import wallet

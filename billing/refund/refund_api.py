@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import select
 
 from billing.approval import adjustment_pages, adjustments, approvals
+from billing.approval.approval_models import Approval
 from billing.refund import card_refund_jobs, card_refunds, own_refund_pages
-from billing.refund.refund_models import Approval
 from billing.refund.refund_schemas import AdjustmentIn, ApprovalOut, ApprovalsIn, CardRefundIn, CardRefundsOut, CorrectionIn, OwnRefundIn
 from billing.top_up import top_ups
 from core.access import MEMBERS, requires

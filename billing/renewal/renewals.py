@@ -13,7 +13,7 @@ import structlog
 from flask import current_app
 from sqlalchemy import Result, Row, TextClause, text
 
-from billing.models import SubscriptionCharge
+from billing.subscription.subscription_models import SubscriptionCharge
 from billing.wallet import wallets
 from core.db import db
 from core.ids import named

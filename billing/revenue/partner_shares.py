@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy import text
 
 from billing.ledger.accounts import Account as A
-from billing.models import LedgerTransaction
+from billing.ledger.ledger_models import LedgerTransaction
 from billing.wallet import wallet_moves
 from billing.wallet.wallet_moves import Entry, Move
 from core.db import db

@@ -9,7 +9,7 @@ from math import ceil
 from flask import current_app
 from sqlalchemy import select
 
-from billing.models import SubscriptionCharge
+from billing.subscription.subscription_models import SubscriptionCharge
 from core.db import db
 from core.ids import derived
 from core.settings import Settings

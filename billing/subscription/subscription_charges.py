@@ -10,9 +10,9 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from billing.ledger.accounts import Account
-from billing.models import SubscriptionCharge
 from billing.subscription import subscription_credits as credits_of
 from billing.subscription import subscription_previews as previews
+from billing.subscription.subscription_models import SubscriptionCharge
 from billing.subscription.subscription_previews import Due, Preview, Wallet
 from billing.wallet import wallets
 from core.db import db

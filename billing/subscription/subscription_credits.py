@@ -9,8 +9,8 @@ from fractions import Fraction
 from sqlalchemy import select
 
 from billing.ledger.accounts import Account
-from billing.models import SubscriptionCharge
 from billing.refund import refunds
+from billing.subscription.subscription_models import SubscriptionCharge
 from core.db import db
 from core.ids import derived
 from core.money import round_half_up

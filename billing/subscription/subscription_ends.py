@@ -8,11 +8,11 @@ from flask import current_app
 from flask_babel import gettext as _
 from sqlalchemy import update
 
-from billing.models import SubscriptionCharge
 from billing.subscription import subscription_charges
 from billing.subscription import subscription_credits as credits_of
 from billing.subscription import subscription_previews as previews
 from billing.subscription.subscription_charges import Done
+from billing.subscription.subscription_models import SubscriptionCharge
 from core.db import db
 from core.errors import Conflict
 from core.ids import new_id, request_hash

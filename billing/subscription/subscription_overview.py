@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from billing.models import SubscriptionCharge
 from billing.subscription import coming_charges, coming_terms, subscription_values
 from billing.subscription.coming_charges import Coming, Draw
+from billing.subscription.subscription_models import SubscriptionCharge
 from billing.wallet import wallets
 from membership import catalogue, contracts, motions, subscriptions, terms
 from membership.models import Edition, ProductLine, Subscription

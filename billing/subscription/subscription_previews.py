@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from flask import current_app
 
-from billing.models import SubscriptionCharge
 from billing.subscription import coming_terms, subscription_arrears
 from billing.subscription import subscription_credits as credits_of
 from billing.subscription.subscription_credits import Credit
+from billing.subscription.subscription_models import SubscriptionCharge
 from core.ids import new_id
 from core.money import tax_included
 from core.settings import Settings

@@ -4,7 +4,7 @@ import uuid
 
 from sqlalchemy import select
 
-from billing.models import SubscriptionCharge
+from billing.subscription.subscription_models import SubscriptionCharge
 from core.db import db
 from membership import contracts
 from membership.models import Subscription

@@ -3,7 +3,7 @@
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
-from billing.models import PaymentMethod
+from billing.payment.payment_models import PaymentMethod
 from billing.top_up.auto_top_ups import Limits, Terms
 from core.formats import money
 

@@ -17,10 +17,10 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.ledger.ledger_queries import Entity, entity_for
-from billing.models import PaymentMethod, TopUp
 from billing.payment import payment_methods
+from billing.payment.payment_models import PaymentMethod
 from billing.top_up import top_ups
-from billing.top_up.top_up_models import AutoTopUp
+from billing.top_up.top_up_models import AutoTopUp, TopUp
 from core.db import db
 from core.errors import AppError, Conflict, Invalid
 from core.formats import money

@@ -12,8 +12,8 @@ from flask_babel import ngettext
 from marshmallow import ValidationError
 
 from billing.finance.finance_blueprint import finance
-from billing.models import TopUp
 from billing.top_up import bank_transfers, top_ups
+from billing.top_up.top_up_models import TopUp
 from billing.wallet.wallet_schemas import CancellationForm, ConfirmationForm, errors_of
 from core.access import requires
 from core.actor import actor

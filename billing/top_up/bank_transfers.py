@@ -10,8 +10,9 @@ from flask_babel import gettext as _
 from sqlalchemy import Select, func, or_, select
 
 from billing.ledger.accounts import Account
-from billing.models import StripeEvent, TopUp
+from billing.payment.payment_models import StripeEvent
 from billing.top_up import top_up_offers, top_ups
+from billing.top_up.top_up_models import TopUp
 from billing.top_up.top_up_offers import Promise
 from billing.wallet import wallets
 from core import audit

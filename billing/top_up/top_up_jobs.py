@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 
 from flask import current_app
 
-from billing.models import PaymentMethod, TopUp
 from billing.payment import payment_methods, stripe_events, stripe_gateway
+from billing.payment.payment_models import PaymentMethod
 from billing.payment.stripe_gateway import Outcome, StripeUnreachable
 from billing.top_up import top_ups
+from billing.top_up.top_up_models import TopUp
 from core.clock import now, real_instant
 from core.db import SYSTEM, transaction
 from core.settings import Settings

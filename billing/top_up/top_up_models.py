@@ -73,3 +73,57 @@ class BalanceWarning(Base):
     told_at: Mapped[datetime | None]  # None: the money is above
     set_at: Mapped[datetime]
     __table_args__ = (CheckConstraint("threshold_minor > 0", name="threshold"),)
+
+
+class TopUp(Base):
+    """Money on its way into a wallet: pending until Stripe or finance says that it arrived."""
+
+    __tablename__ = "top_up"
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)  # the client's id
+    request_hash: Mapped[bytes]
+    currency: Mapped[str]
+    amount_minor: Mapped[int]
+    bonus_minor: Mapped[int]  # promised by the offer in force when it was started
+    bonus_days: Mapped[int | None]  # how long that bonus lives once it is there
+    bonus_priority: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    offer_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("top_up_offer.id"))  # whose promise it is
+    auto_number: Mapped[int | None]  # the member's n-th automatic one; None: somebody asked for it
+    method: Mapped[str]  # card | bank_transfer
+    state: Mapped[str]  # pending | settled | failed | cancelled
+    failure: Mapped[str | None]  # a reason in words a customer understands
+    stripe_payment_intent: Mapped[str | None]
+    payment_method_id: Mapped[uuid.UUID | None]
+    bank_reference: Mapped[str | None]  # what the member writes on the transfer
+    bank_transaction: Mapped[str | None]  # the bank's own number of the transfer that arrived
+    received_minor: Mapped[int | None]  # what arrived by transfer, where it may differ from the announced amount
+    created_by: Mapped[uuid.UUID | None]
+    created_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]
+    checked_at: Mapped[datetime | None]  # when the sweep last asked Stripe
+    __table_args__ = (
+        CheckConstraint("amount_minor > 0 and bonus_minor >= 0", name="amount"),
+        CheckConstraint("method in ('card', 'bank_transfer')", name="method"),
+        CheckConstraint("state in ('pending', 'settled', 'failed', 'cancelled')", name="state"),
+        Index("top_up_pending_idx", "created_at", postgresql_where=text("state = 'pending'")),
+        Index(None, "member_id", "created_at"),
+        Index("top_up_payment_intent_idx", "stripe_payment_intent", unique=True),
+        Index("top_up_bank_transaction_idx", "bank_transaction", unique=True),
+        Index(None, "id"),
+        Index("top_up_auto_idx", "member_id", "auto_number", unique=True, postgresql_where=text("auto_number is not null")),
+        # However many purchases call for it: one at a time on its way.
+        Index("top_up_auto_pending_idx", "member_id", unique=True, postgresql_where=text("auto_number is not null and state = 'pending'")),
+        Index("top_up_offer_idx", "offer_id", postgresql_where=text("offer_id is not null")),
+    )
+
+
+class BankAccount(Base):
+    """Where members transfer to: one account a legal entity and currency. Without one, no bank transfer is offered."""
+
+    __tablename__ = "bank_account"
+    entity_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("legal_entity.id"), primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    bank: Mapped[str]
+    number: Mapped[str]
+    code: Mapped[str]  # CNAPS or BIC

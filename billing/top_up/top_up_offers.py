@@ -9,8 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from billing.models import TopUp
-from billing.top_up.top_up_models import TopUpOffer, TopUpTier
+from billing.top_up.top_up_models import TopUp, TopUpOffer, TopUpTier
 from core import audit
 from core.actor import actor
 from core.db import db

@@ -9,9 +9,10 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from marshmallow import ValidationError
 
-from billing.models import PaymentMethod, TopUp
 from billing.payment import payment_methods
+from billing.payment.payment_models import PaymentMethod
 from billing.top_up import top_up_jobs, top_up_offers, top_ups
+from billing.top_up.top_up_models import TopUp
 from billing.wallet import wallet_overview
 from billing.wallet.wallet_pages import MAY_PAY, wallet
 from billing.wallet.wallet_schemas import TopUpForm, errors_of

@@ -12,11 +12,11 @@ from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.ledger.accounts import Account
-from billing.models import BankAccount, PaymentMethod, TopUp
 from billing.payment import payment_methods
+from billing.payment.payment_models import PaymentMethod
 from billing.renewal import renewals
 from billing.top_up import top_up_offers
-from billing.top_up.top_up_models import AutoTopUp
+from billing.top_up.top_up_models import AutoTopUp, BankAccount, TopUp
 from billing.top_up.top_up_offers import Promise
 from billing.wallet import wallets
 from core import outbox

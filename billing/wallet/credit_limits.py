@@ -8,8 +8,8 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import text
 
 from billing.approval import approvals
+from billing.approval.approval_models import Approval
 from billing.approval.approvals import Done, Kind, Proposal
-from billing.refund.refund_models import Approval
 from billing.wallet import wallets
 from core.actor import Actor
 from core.db import db

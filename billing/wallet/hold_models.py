@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from billing.models import HOT
+from billing.wallet.wallet_models import HOT
 from core.db import Base
 
 

@@ -16,7 +16,7 @@ from flask_babel import gettext as _
 from sqlalchemy import Select, func, select, text
 
 from billing.ledger.accounts import Account
-from billing.models import Posting
+from billing.ledger.ledger_models import Posting
 from billing.wallet import wallets
 from billing.wallet.hold_models import Hold, HoldChange
 from billing.wallet.wallets import HoldClosed, HoldExceeded, Target

@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy import select
 
-from billing.models import LedgerTransaction, TopUp
+from billing.ledger.ledger_models import LedgerTransaction
 from billing.top_up import bank_transfers, top_up_jobs, top_ups
+from billing.top_up.top_up_models import TopUp
 from billing.wallet import wallet_entries, wallet_overview, wallets
 from billing.wallet.wallet_schemas import ConfirmationIn, EntryOut, TopUpIn, TopUpOut, WalletOut
 from core.access import MEMBERS, requires

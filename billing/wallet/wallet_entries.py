@@ -7,7 +7,8 @@ from flask_babel import LazyString
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 
-from billing.models import LedgerTransaction, TopUp
+from billing.ledger.ledger_models import LedgerTransaction
+from billing.top_up.top_up_models import TopUp
 from core.db import db
 from core.paging import Page, keyset
 

@@ -14,7 +14,7 @@ from flask_babel import gettext as _
 from sqlalchemy import text
 
 from billing.ledger.accounts import Account
-from billing.models import Wallet
+from billing.wallet.wallet_models import Wallet
 from core.db import db
 from core.errors import Conflict, IdReused
 from core.settings import Settings

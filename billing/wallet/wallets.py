@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from sqlalchemy import and_, select, text
 
 from billing.ledger.accounts import Account
-from billing.models import Grant, Wallet
+from billing.wallet.wallet_models import Grant, Wallet
 from core.db import db
 from core.errors import AppError, Conflict, IdReused, NotFound
 from core.settings import CONSUMPTION_ORDERS, Settings

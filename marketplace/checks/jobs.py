@@ -12,13 +12,14 @@ from core.clock import now
 from core.db import SYSTEM, db, transaction
 from core.settings import Settings
 from marketplace.checks import pipeline, records
-from marketplace.models import Artifact, Listing, ListingVersion
 from marketplace.publisher import publisher_notices
 from marketplace.release import approvals, lifecycle
 from marketplace.release.lifecycle_models import VersionCheck, VersionTransition
 from marketplace.release.submissions import PROMISE
+from marketplace.release.version_models import Artifact, ListingVersion
 from marketplace.sandbox import box
 from marketplace.sandbox.limits import Limits
+from marketplace.store.listing_models import Listing
 
 TIMEOUT_S = 900
 LOST_AFTER = timedelta(minutes=20)  # longer than any job may take

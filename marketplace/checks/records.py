@@ -13,8 +13,8 @@ from core.settings import Settings
 from core.texts import is_storable
 from marketplace.checks import pipeline, signing
 from marketplace.checks.findings import Finding, read
-from marketplace.models import ListingVersion
 from marketplace.release.lifecycle_models import SigningKey, VersionCheck
+from marketplace.release.version_models import ListingVersion
 
 
 def begin(version: ListingVersion, kind: str) -> int:

@@ -19,8 +19,9 @@ from marketplace.copy import payload
 from marketplace.copy.merging import Outcome
 from marketplace.copy.models import CopyContent, CopyStep
 from marketplace.license import choosing, licenses
-from marketplace.models import Artifact, License, ListingVersion
+from marketplace.license.license_models import License
 from marketplace.release import bundles
+from marketplace.release.version_models import Artifact, ListingVersion
 from marketplace.seat import seats
 from marketplace.store import contents
 from membership.entitlements import Standing

@@ -14,8 +14,8 @@ from marketplace.copy.copies import Copy, Writer
 from marketplace.copy.editing import ChangedMeanwhile
 from marketplace.copy.merging import Change, Outcome
 from marketplace.license import choosing, installs, license_terms, licenses
-from marketplace.models import ListingVersion
 from marketplace.release import lifecycle
+from marketplace.release.version_models import ListingVersion
 from marketplace.seat import seats
 from membership import entitlements
 

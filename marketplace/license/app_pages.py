@@ -14,8 +14,8 @@ from core.clock import now
 from core.db import transaction
 from marketplace.copy import copies, payload
 from marketplace.license import choosing, downloads, installs, licenses
-from marketplace.models import ListingVersion
 from marketplace.order import usage_charges
+from marketplace.release.version_models import ListingVersion
 from marketplace.run import runs
 from marketplace.seat import seats
 from marketplace.store import contents, listings, reviews

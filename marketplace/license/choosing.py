@@ -5,7 +5,7 @@ from flask_babel import gettext as _
 from core.db import db
 from core.errors import NotFound
 from marketplace.license import licenses
-from marketplace.models import ListingVersion
+from marketplace.release.version_models import ListingVersion
 from marketplace.store import compatibility
 from marketplace.store.listings import is_newer, public_versions
 from membership import entitlements

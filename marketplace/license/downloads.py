@@ -14,8 +14,9 @@ from core.errors import Conflict
 from core.ids import new_id
 from marketplace.copy import copies
 from marketplace.license import choosing, installs, licenses
-from marketplace.models import Artifact, Download, ListingVersion
+from marketplace.license.license_models import Download
 from marketplace.release import bundles, lifecycle
+from marketplace.release.version_models import Artifact, ListingVersion
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from sqlalchemy.orm import defer
 
 from core import outbox
 from core.db import db
-from marketplace.models import License, Listing
+from marketplace.license.license_models import License
+from marketplace.store.listing_models import Listing
 from membership import notices
 
 TOPIC = "app.stepped"

@@ -14,8 +14,10 @@ from core.ids import new_id
 from marketplace.copy import copies
 from marketplace.license import license_terms, licenses
 from marketplace.license.install_models import InstallEvent
-from marketplace.models import License, Listing, ListingVersion
+from marketplace.license.license_models import License
+from marketplace.release.version_models import ListingVersion
 from marketplace.store import compatibility
+from marketplace.store.listing_models import Listing
 from membership import entitlements
 from membership.entitlements import Standing
 

@@ -12,7 +12,7 @@ from core.db import transaction
 from core.openapi import Blueprint
 from core.schemas import fails
 from marketplace.license import installs, license_terms, trials
-from marketplace.models import License
+from marketplace.license.license_models import License
 from marketplace.order import usage_charges
 
 blp = Blueprint("license_api", __name__, url_prefix="/api/v1", description="Trials and terms of store licences")

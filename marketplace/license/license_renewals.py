@@ -10,17 +10,19 @@ from flask import current_app
 from sqlalchemy import ColumnElement, exists, func, insert, or_, select
 from sqlalchemy.orm import defer
 
-from billing.models import Wallet
 from billing.wallet import wallets
+from billing.wallet.wallet_models import Wallet
 from core.db import SYSTEM, db, transaction
 from core.ids import derived, request_hash
 from core.money import gross_of, tax_included
 from core.settings import Settings
 from marketplace.license import license_terms
-from marketplace.models import License, Listing, Order
+from marketplace.license.license_models import License
 from marketplace.order import pricing
+from marketplace.order.order_models import Order
 from marketplace.seat import seats
 from marketplace.store import compatibility
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import ON_SHOW
 from membership import entitlements, notices, subscriptions, terms
 from membership.models import Member

@@ -7,7 +7,7 @@ from flask_babel import gettext as _
 
 from core.db import db
 from core.errors import Conflict, NotFound
-from marketplace.models import License
+from marketplace.license.license_models import License
 from marketplace.order.pricing import Offered
 from membership import subscriptions, terms
 

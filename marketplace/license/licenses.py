@@ -12,8 +12,11 @@ from sqlalchemy.orm import defer
 from core.actor import Actor, actor
 from core.db import db
 from core.errors import Forbidden, NotFound
-from marketplace.models import License, Listing, Order, Publisher
+from marketplace.license.license_models import License
+from marketplace.order.order_models import Order
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.seat import seats
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import is_newer
 
 

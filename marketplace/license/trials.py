@@ -12,11 +12,13 @@ from core.errors import Conflict, IdReused
 from core.ids import request_hash
 from core.settings import Settings
 from marketplace.license import license_terms
-from marketplace.models import License, Listing, Order
+from marketplace.license.license_models import License
 from marketplace.order import pricing
+from marketplace.order.order_models import Order
 from marketplace.order.pricing import Offered
 from marketplace.seat import seats
 from marketplace.store import compatibility
+from marketplace.store.listing_models import Listing
 from membership import subscriptions, terms
 
 

@@ -15,10 +15,11 @@ from sqlalchemy.orm import defer
 from core.db import db
 from core.errors import Invalid
 from core.money import split
-from marketplace.models import Listing, Publisher
 from marketplace.order import pricing
 from marketplace.order.bundle_models import BundlePart
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import term_sheets
+from marketplace.store.listing_models import Listing
 
 MOST_PARTS = 20
 MOST_SHOWN = 30

@@ -24,10 +24,10 @@ from core.ids import new_id
 from core.openapi import Blueprint
 from core.paging import Page, keyset
 from core.schemas import PageQuery, fails, page_of
-from marketplace.models import Publisher
 from marketplace.order import coupons
 from marketplace.order.coupon_models import Coupon
 from marketplace.order.coupon_schemas import CouponEndForm, CouponEndIn, CouponForm, CouponIn, CouponOut
+from marketplace.publisher.publisher_models import Publisher
 
 blp = Blueprint("coupons_api", __name__, url_prefix="/api/v1", description="Coupons of the store")
 

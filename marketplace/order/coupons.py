@@ -15,9 +15,11 @@ from core.actor import actor
 from core.db import db
 from core.errors import Conflict, IdReused, Invalid, NotFound
 from core.money import basis_points
-from marketplace.models import Listing, Order, Publisher
 from marketplace.order.coupon_models import Coupon
+from marketplace.order.order_models import Order
 from marketplace.order.pricing import Offered
+from marketplace.publisher.publisher_models import Publisher
+from marketplace.store.listing_models import Listing
 
 CODE = re.compile(r"[A-Z0-9][A-Z0-9-]{2,29}")
 _TAKE = text("select take_coupon(:id, :at)")

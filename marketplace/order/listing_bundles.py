@@ -18,10 +18,14 @@ from core.db import db
 from core.ids import derived, request_hash
 from core.money import split
 from marketplace.license import license_terms, licenses
-from marketplace.models import License, Listing, ListingVersion, Order, Publisher
+from marketplace.license.license_models import License
 from marketplace.order import order_entries, pricing
 from marketplace.order.bundle_models import BundlePart
+from marketplace.order.order_models import Order
+from marketplace.publisher.publisher_models import Publisher
+from marketplace.release.version_models import ListingVersion
 from marketplace.store import compatibility
+from marketplace.store.listing_models import Listing
 from membership import entitlements
 
 

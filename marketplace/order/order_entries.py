@@ -6,10 +6,11 @@ from datetime import datetime
 
 from sqlalchemy import select, text
 
-from billing.models import Wallet
 from billing.wallet import wallets
+from billing.wallet.wallet_models import Wallet
 from core.db import db
-from marketplace.models import License, Order
+from marketplace.license.license_models import License
+from marketplace.order.order_models import Order
 from marketplace.order.pricing import Quote
 
 _TURN = text("select pg_advisory_xact_lock(hashtextextended('order ' || cast(:member as text), 0))")

@@ -10,9 +10,9 @@ from flask_babel import gettext as _
 from marshmallow import ValidationError
 
 from billing.approval import approvals
+from billing.approval.approval_models import Approval
 from billing.approval.approval_pages import outcome
 from billing.finance.finance_blueprint import finance
-from billing.refund.refund_models import Approval
 from billing.refund.refund_schemas import ApprovalOut, OrderRefundForm, OrderRefundIn
 from billing.wallet.wallet_schemas import errors_of
 from core.access import requires

@@ -10,11 +10,11 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, select
 
 from billing.approval import approvals, corrections
+from billing.approval.approval_models import Approval
 from billing.approval.approvals import Done, Kind, Proposal
 from billing.ledger.accounts import Account
-from billing.models import LedgerTransaction
+from billing.ledger.ledger_models import LedgerTransaction
 from billing.refund import refunds
-from billing.refund.refund_models import Approval
 from billing.refund.refunds import Part, RefundTooLarge, Share
 from billing.revenue import partner_shares
 from core import outbox
@@ -24,9 +24,12 @@ from core.errors import Invalid, NotFound
 from core.formats import money
 from core.ids import derived, request_hash
 from core.money import basis_points
-from marketplace.models import License, Listing, Order, OrderRefund, Publisher
+from marketplace.license.license_models import License
 from marketplace.order import listing_bundles
+from marketplace.order.order_models import Order, OrderRefund
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.seat import seat_orders
+from marketplace.store.listing_models import Listing
 from membership import notices
 
 WHOLE_BP = 10_000

@@ -19,8 +19,8 @@ from core.db import db
 from core.errors import Conflict, IdReused
 from core.ids import request_hash
 from marketplace.license import license_terms, trials
-from marketplace.models import Order
 from marketplace.order import coupons, listing_bundles, order_batches, order_entries, pricing, usage_charges
+from marketplace.order.order_models import Order
 from marketplace.seat import seats
 from membership import hosts
 

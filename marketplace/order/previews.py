@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from billing.models import Grant
 from billing.wallet import wallets
 from billing.wallet.consumption import bonus_part
+from billing.wallet.wallet_models import Grant
 from marketplace.order.pricing import Quote
 
 

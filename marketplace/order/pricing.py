@@ -14,8 +14,9 @@ from core.composites import fields
 from core.db import db
 from core.errors import Conflict, Invalid, NotFound
 from core.money import basis_points, gross_of, tax_included
-from marketplace.models import Listing, Publisher
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.store import compatibility
+from marketplace.store.listing_models import Listing
 from membership import hosts, subscriptions, taxes
 
 

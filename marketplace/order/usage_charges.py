@@ -21,8 +21,11 @@ from core.formats import money
 from core.ids import derived, request_hash
 from core.money import tax_included
 from marketplace.license import license_terms
-from marketplace.models import License, Listing, Order, Publisher
+from marketplace.license.license_models import License
 from marketplace.order import order_entries, pricing
+from marketplace.order.order_models import Order
+from marketplace.publisher.publisher_models import Publisher
+from marketplace.store.listing_models import Listing
 from membership import subscriptions, terms
 
 MOST_CAP_MINOR = 10**12

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import defer
 
-from billing.refund.refund_models import Approval
+from billing.approval.approval_models import Approval
 from billing.refund.refunds import RefundTooLarge
 from core import audit, clock, outbox
 from core.actor import Actor
@@ -24,11 +24,12 @@ from core.formats import money
 from core.ids import derived, request_hash
 from core.passage import Step
 from core.settings import Settings
-from marketplace.models import Listing, Order
 from marketplace.order import order_refunds
+from marketplace.order.order_models import Order
 from marketplace.partner import partner_payables
 from marketplace.partner.partner_models import OPEN, RefundClaim
 from marketplace.service.services import check_reason
+from marketplace.store.listing_models import Listing
 from membership import notices
 
 TOPIC = "claim.stepped"

@@ -10,7 +10,8 @@ from sqlalchemy.orm import defer
 
 from core.db import db
 from core.errors import NotFound
-from marketplace.models import Listing, Publisher
+from marketplace.publisher.publisher_models import Publisher
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import ON_SHOW
 
 _RECORDS = text("select * from partner_records()")

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from billing.finance import exports
 from billing.finance.finance_blueprint import finance
 from billing.ledger.accounts import Account
-from billing.models import Book
+from billing.ledger.ledger_models import Book
 from billing.revenue import partner_shares
 from core import formats
 from core.access import requires
@@ -20,9 +20,9 @@ from core.actor import actor
 from core.clock import now
 from core.db import db, transaction
 from core.errors import AppError, NotFound
-from marketplace.models import Publisher
 from marketplace.partner import payouts
 from marketplace.partner.partner_models import OPEN, Payout, RefundClaim
+from marketplace.publisher.publisher_models import Publisher
 from membership.models import LegalEntity
 
 earnings = Blueprint("earnings", __name__)

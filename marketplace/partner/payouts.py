@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 
 from billing.approval import approvals
 from billing.ledger.accounts import Account as A
-from billing.models import Book
+from billing.ledger.ledger_models import Book
 from billing.revenue import partner_shares
 from billing.wallet import wallet_moves
 from billing.wallet.wallet_moves import Entry, Move
@@ -22,9 +22,9 @@ from core.errors import Conflict, Invalid, NotFound
 from core.ids import derived
 from core.ids import request_hash as hash_of
 from core.settings import Settings
-from marketplace.models import Publisher
 from marketplace.partner.partner_models import Payout
 from marketplace.publisher import publisher_notices
+from marketplace.publisher.publisher_models import Publisher
 from membership.models import LegalEntity
 
 _ENTRIES = text("""

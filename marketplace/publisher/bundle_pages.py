@@ -19,7 +19,6 @@ from core.db import db, transaction
 from core.errors import AppError, NotFound
 from core.formats import minor
 from marketplace.checks import jobs
-from marketplace.models import Listing
 from marketplace.order import bundle_terms
 from marketplace.order.bundle_models import BundlePart
 from marketplace.publisher import drafts, publishers, term_changes, vendor_pages
@@ -27,6 +26,7 @@ from marketplace.publisher.draft_pages import beside, publisher_id, publishing_p
 from marketplace.publisher.term_pages import kept, to_waiting
 from marketplace.publisher.term_schemas import BundleTermsForm
 from marketplace.release import term_sheets
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import CATEGORIES
 
 Form = Mapping[str, Any]

@@ -18,10 +18,10 @@ from core.db import transaction
 from core.errors import AppError
 from core.formats import minor
 from marketplace.checks import jobs
-from marketplace.models import Listing
 from marketplace.publisher import drafts
 from marketplace.publisher.draft_schemas import KINDS_TO_DRAFT, MOST_MINOR, ListingDraftForm, PublisherKeyForm
 from marketplace.release import term_sheets
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import CATEGORIES, KINDS
 from membership import api_keys, catalogue
 from membership.models import ApiKey

@@ -20,10 +20,12 @@ from core.db import db
 from core.errors import Conflict, Invalid
 from core.ids import derived
 from core.settings import Settings
-from marketplace.models import Listing, ListingVersion, Publisher
 from marketplace.publisher import publishers
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import lifecycle, submissions, term_sheets
+from marketplace.release.version_models import ListingVersion
 from marketplace.store import search_terms
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import version_key
 from membership import catalogue
 from membership.models import LegalEntity

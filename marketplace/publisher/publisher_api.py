@@ -17,11 +17,12 @@ from core.openapi import Blueprint
 from core.schemas import PageQuery, fails, page_of
 from marketplace.checks import jobs, pipeline, records, words
 from marketplace.checks.findings import read
-from marketplace.models import Listing, ListingVersion
 from marketplace.publisher import drafts, publishers
 from marketplace.publisher.draft_schemas import CheckedVersionOut, ListingDraftFields, ListingDraftIn, NotesQuery, OwnListingDetailOut, OwnListingOut
 from marketplace.release import submissions
 from marketplace.release.lifecycle_models import VersionCheck
+from marketplace.release.version_models import ListingVersion
+from marketplace.store.listing_models import Listing
 
 blp = Blueprint("publisher_api", __name__, url_prefix="/api/v1/publisher", description="Publishing: draft listings, versions and their checks")
 ZIP = "application/zip"

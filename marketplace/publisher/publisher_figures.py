@@ -16,7 +16,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import defer
 
 from core.db import db
-from marketplace.models import Listing
+from marketplace.store.listing_models import Listing
 
 MONTHS = 12
 LONGEST = 36

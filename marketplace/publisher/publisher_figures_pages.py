@@ -14,10 +14,10 @@ from core.clock import now
 from core.db import db, transaction
 from core.formats import compact_money, minor, money, money_of
 from core.i18n import choose_timezone
-from marketplace.models import Publisher
 from marketplace.publisher import publisher_figures, publishers
 from marketplace.publisher.draft_pages import publisher_id, publishing_pages
 from marketplace.publisher.publisher_figures import Report
+from marketplace.publisher.publisher_models import Publisher
 
 
 @publishing_pages.get("/publisher/figures")

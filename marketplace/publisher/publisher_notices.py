@@ -15,9 +15,10 @@ from sqlalchemy.orm import defer
 from core import outbox
 from core.db import db
 from marketplace.checks.findings import Finding, read
-from marketplace.models import Listing, Review
 from marketplace.partner.partner_models import RefundClaim
 from marketplace.service.service_models import ServiceMilestone, ServiceOrder
+from marketplace.store.listing_models import Listing
+from marketplace.store.review_models import Review
 from membership import mailboxes, notices
 from membership.mailboxes import Details, Facts
 

@@ -16,12 +16,14 @@ from core.db import SYSTEM, db, transaction
 from core.errors import AppError, NotFound
 from marketplace.checks import jobs, records, words
 from marketplace.license import installs
-from marketplace.models import Listing, ListingVersion, Publisher
 from marketplace.order import bundle_terms
 from marketplace.publisher import drafts, publishers
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import lifecycle, submissions, term_sheets
+from marketplace.release.version_models import ListingVersion
 from marketplace.run import runs
 from marketplace.store import reviews
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import version_key
 from marketplace.store.store_schemas import AnswerForm, VersionForm
 

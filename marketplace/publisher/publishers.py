@@ -15,7 +15,11 @@ from billing.wallet import wallets
 from core.db import db
 from core.errors import NotFound
 from core.ids import derived
-from marketplace.models import Download, Listing, ListingVersion, Order, Publisher
+from marketplace.license.license_models import Download
+from marketplace.order.order_models import Order
+from marketplace.publisher.publisher_models import Publisher
+from marketplace.release.version_models import ListingVersion
+from marketplace.store.listing_models import Listing
 
 VENDOR = "vendor"
 SHOWCASE = {  # code: name_zh, name_en, kind, our share of a partner's net price in basis points

@@ -11,11 +11,13 @@ from sqlalchemy import select
 from core import audit
 from core.db import db
 from core.errors import Conflict, Invalid, NotFound
-from marketplace.models import Listing, ListingVersion, Publisher
 from marketplace.order import bundle_terms
 from marketplace.publisher import drafts, publishers
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import submissions, term_sheets
+from marketplace.release.version_models import ListingVersion
 from marketplace.service import service_offerings
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import version_key
 
 Notes = tuple[str, str]  # what is new, in Chinese and in English

@@ -15,12 +15,13 @@ from core.db import transaction
 from core.errors import AppError
 from core.formats import minor
 from marketplace.checks import jobs
-from marketplace.models import Listing, ListingVersion
 from marketplace.publisher import drafts, term_changes
 from marketplace.publisher.draft_pages import beside, first_of, publisher_id, publishing_pages, status_of
 from marketplace.publisher.term_schemas import BLANK, COLUMNS, Row, ServiceTermsForm, is_blank, rows_of
 from marketplace.release import term_sheets
+from marketplace.release.version_models import ListingVersion
 from marketplace.service import service_offerings
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import CATEGORIES
 
 BEGINS_WITH = 2  # rows of milestones

@@ -13,11 +13,13 @@ from core.db import db
 from core.errors import Conflict
 from marketplace.checks import pipeline, records
 from marketplace.checks.findings import Finding, read
-from marketplace.models import Listing, ListingVersion, Publisher
 from marketplace.order import bundle_terms
 from marketplace.publisher import publisher_notices
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import lifecycle, term_sheets
 from marketplace.release.lifecycle_models import VersionCheck, VersionTransition
+from marketplace.release.version_models import ListingVersion
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import is_newer
 
 MOST_KEPT = 10  # findings of a replay

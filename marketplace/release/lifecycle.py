@@ -18,9 +18,10 @@ from core.actor import actor
 from core.db import db
 from core.errors import Conflict, Forbidden
 from core.ids import new_id
-from marketplace.models import Listing, ListingVersion
 from marketplace.release import term_sheets
 from marketplace.release.lifecycle_models import ListingTransition, VersionTransition
+from marketplace.release.version_models import ListingVersion
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import version_key
 
 LISTING_STEPS: dict[tuple[str, str], str] = {

@@ -11,9 +11,11 @@ from core.db import db
 from core.errors import Conflict
 from core.ids import derived
 from marketplace.checks import records, shipped, signing
-from marketplace.models import Artifact, Listing, ListingVersion, Publisher
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import bundles, lifecycle, term_sheets
 from marketplace.release.lifecycle_models import SigningKey
+from marketplace.release.version_models import Artifact, ListingVersion
+from marketplace.store.listing_models import Listing
 from marketplace.store.search_terms import vector_of
 from membership import taxes
 

@@ -12,9 +12,10 @@ from core.actor import actor
 from core.clock import now
 from core.db import db, transaction
 from marketplace.checks import jobs, records, words
-from marketplace.models import Artifact, ListingVersion, Publisher
 from marketplace.order import bundle_terms
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import approvals, lifecycle, submissions, term_sheets
+from marketplace.release.version_models import Artifact, ListingVersion
 from marketplace.sandbox import box
 from marketplace.store import contents
 from marketplace.store.store_schemas import RejectForm

@@ -11,9 +11,10 @@ from core import audit
 from core.db import db
 from core.errors import Invalid, NotFound
 from marketplace.license import holders
-from marketplace.models import Listing, ListingVersion
 from marketplace.publisher import publisher_notices
 from marketplace.release import lifecycle
+from marketplace.release.version_models import ListingVersion
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import version_key
 
 LISTING_ACTIONS = ("deprecate", "reinstate", "archive", "quarantine", "lift")

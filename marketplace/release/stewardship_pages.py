@@ -11,8 +11,9 @@ from core.clock import now
 from core.db import db, transaction
 from core.errors import AppError
 from marketplace.checks import words
-from marketplace.models import Listing, Publisher
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import lifecycle, stewardship
+from marketplace.store.listing_models import Listing
 from marketplace.store.store_schemas import ListingStepForm, VersionStepForm
 
 stewardship_pages = Blueprint("stewardship", __name__)

@@ -16,10 +16,12 @@ from marketplace.checks import manifest as manifests
 from marketplace.checks import records
 from marketplace.checks.findings import Refused, refuse
 from marketplace.checks.unpack import MAX_ZIP, unpack
-from marketplace.models import Listing, ListingVersion, Publisher
 from marketplace.publisher import publisher_notices
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import approvals, bundles, lifecycle, publishing, term_sheets
 from marketplace.release.lifecycle_models import VersionCheck
+from marketplace.release.version_models import ListingVersion
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import is_newer
 
 __all__ = ["MAX_ZIP", "PROMISE", "approve", "find_open", "find_waiting", "inspect", "queue", "reject", "submit"]

@@ -11,9 +11,11 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 
 from core.db import db
-from marketplace.models import Listing, ListingVersion, Publisher
 from marketplace.order.bundle_models import BundlePart
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import bundles
+from marketplace.release.version_models import ListingVersion
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import version_key
 from marketplace.store.search_terms import make_findable
 

@@ -30,9 +30,10 @@ from marketplace.checks.findings import Finding, read
 from marketplace.checks.manifest import LONGEST_VALUE
 from marketplace.copy import copies
 from marketplace.license import licenses
-from marketplace.models import Artifact, License, ListingVersion
+from marketplace.license.license_models import License
 from marketplace.order import usage_charges
 from marketplace.release import lifecycle
+from marketplace.release.version_models import Artifact, ListingVersion
 from marketplace.run.run_models import Run, RunFile
 from marketplace.sandbox import box
 

@@ -12,7 +12,8 @@ from core.db import transaction
 from core.openapi import Blueprint
 from core.schemas import RecordSchema, fails
 from marketplace.license import licenses
-from marketplace.models import License, Order
+from marketplace.license.license_models import License
+from marketplace.order.order_models import Order
 from marketplace.seat import seat_orders, seats
 from marketplace.seat.seats import Seats
 

@@ -19,10 +19,12 @@ from core.formats import number
 from core.ids import request_hash
 from core.money import tax_included
 from marketplace.license import license_terms, licenses
-from marketplace.models import License, Listing, Order
+from marketplace.license.license_models import License
 from marketplace.order import order_entries, previews, pricing
+from marketplace.order.order_models import Order
 from marketplace.seat import seats
 from marketplace.store import compatibility
+from marketplace.store.listing_models import Listing
 from membership import proration, subscriptions
 
 MOST_SEATS = 10_000  # of a licence, as an order has so many pieces at most

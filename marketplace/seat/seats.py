@@ -18,8 +18,9 @@ from core.db import db
 from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.ids import new_id
 from marketplace.license import license_terms
-from marketplace.models import License, Listing
+from marketplace.license.license_models import License
 from marketplace.seat.seat_models import LicenseSeat
+from marketplace.store.listing_models import Listing
 from membership import notices
 from membership.models import ApiKey, User
 from membership.users import NoSeatFree

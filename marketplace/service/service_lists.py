@@ -8,9 +8,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import defer
 
 from core.db import db
-from marketplace.models import Listing, Publisher
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.service.service_models import ServiceMilestone, ServiceOrder
 from marketplace.service.services import WAITING
+from marketplace.store.listing_models import Listing
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from core.errors import Invalid
 from core.ids import derived
 from core.money import basis_points, tax_included
 from core.settings import Settings
-from marketplace.models import Listing, Publisher
 from marketplace.order import pricing
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import publishing, term_sheets
+from marketplace.store.listing_models import Listing
 from marketplace.store.search_terms import make_findable
 
 WHOLE_BP = 10_000

@@ -23,11 +23,13 @@ from core.errors import Conflict, IdReused, Invalid, NotFound
 from core.ids import derived, new_id, request_hash
 from core.money import tax_included
 from core.settings import Settings
-from marketplace.models import Listing, Order, Publisher
 from marketplace.order import pricing
+from marketplace.order.order_models import Order
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.service import service_offerings
 from marketplace.service.service_models import ServiceMilestone, ServiceOrder, ServiceStep
 from marketplace.store import compatibility
+from marketplace.store.listing_models import Listing
 from membership import notices, subscriptions
 
 TOPIC = "service.stepped"

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from core.errors import AppError
 from core.navigation import url_if
-from marketplace.models import Listing, ListingVersion
+from marketplace.release.version_models import ListingVersion
+from marketplace.store.listing_models import Listing
 from membership import entitlements
 from membership.entitlements import Standing, Verdict
 

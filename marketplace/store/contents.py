@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import select
 
 from core.db import db
-from marketplace.models import Artifact
+from marketplace.release.version_models import Artifact
 from marketplace.store.search_terms import HAN
 
 TEXTS = {".csv", ".json", ".txt", ".md", ".j2", ".xml", ".robot", ".html", ".yaml", ".yml", ".tsv"}

@@ -11,8 +11,10 @@ from sqlalchemy.orm import defer
 
 from core.db import db
 from core.errors import NotFound
-from marketplace.models import Listing, ListingVersion, Publisher
+from marketplace.publisher.publisher_models import Publisher
+from marketplace.release.version_models import ListingVersion
 from marketplace.store import compatibility
+from marketplace.store.listing_models import Listing
 from membership.entitlements import Standing, Verdict
 
 Words = dict[str, str]

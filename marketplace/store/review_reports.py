@@ -14,9 +14,10 @@ from core import audit, outbox
 from core.db import db
 from core.errors import Invalid, NotFound
 from core.ids import new_id
-from marketplace.models import Listing, Review, ReviewReport
 from marketplace.publisher import publisher_notices
 from marketplace.store import reviews
+from marketplace.store.listing_models import Listing
+from marketplace.store.review_models import Review, ReviewReport
 from membership import notices
 from membership.models import Member
 

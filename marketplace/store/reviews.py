@@ -15,9 +15,11 @@ from core.db import db
 from core.errors import Forbidden, NotFound
 from core.ids import derived
 from marketplace.license import licenses
-from marketplace.models import License, Listing, Review
+from marketplace.license.license_models import License
 from marketplace.service import services
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import version_key
+from marketplace.store.review_models import Review
 
 TOPIC = "review.written"
 

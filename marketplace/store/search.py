@@ -11,8 +11,9 @@ from sqlalchemy.orm import defer
 
 from core import paging
 from core.db import db
-from marketplace.models import Listing, Publisher
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.store import compatibility, search_query
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import Shown
 from marketplace.store.search_counts import count
 from marketplace.store.search_filters import Asked, Filters

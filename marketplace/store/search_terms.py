@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import cast
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
-from marketplace.models import Listing, Publisher
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import bundles
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import CATEGORIES, KINDS
 
 WORD = re.compile(r"[a-z0-9]+")

@@ -15,10 +15,12 @@ from core.db import transaction
 from core.openapi import Blueprint
 from core.schemas import PageQuery, fails, page_of
 from marketplace.license import downloads
-from marketplace.models import License, Listing, Order
+from marketplace.license.license_models import License
 from marketplace.order import pricing
+from marketplace.order.order_models import Order
 from marketplace.release.lifecycle_models import SigningKey
 from marketplace.store import listings, search
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import Shown
 from marketplace.store.store_schemas import ArtifactQuery, LicenseOut, ListingDetailOut, ListingOut, ListingQuery, OrderListOut, SigningKeyOut
 from membership import entitlements

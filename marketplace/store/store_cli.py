@@ -9,11 +9,12 @@ from sqlalchemy import select
 from core.clock import now
 from core.db import SYSTEM, transaction
 from marketplace.checks import pipeline, shipped, signing
-from marketplace.models import Listing, Publisher
 from marketplace.publisher import publishers
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import bundles, publishing
 from marketplace.sandbox.limits import Limits
 from marketplace.store import reviews, search_terms
+from marketplace.store.listing_models import Listing
 from membership.models import LegalEntity
 
 store_cli = AppGroup("store", help="The store's listings.")

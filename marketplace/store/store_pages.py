@@ -24,11 +24,13 @@ from core.ids import new_id
 from core.navigation import url_if
 from marketplace.checks import records, words
 from marketplace.license import choosing, licenses, trials
-from marketplace.models import Listing, ListingVersion, Order
 from marketplace.order import bundle_terms, coupons, listing_bundles, orders, previews, pricing
+from marketplace.order.order_models import Order
+from marketplace.release.version_models import ListingVersion
 from marketplace.service import service_lists
 from marketplace.store import compatibility, contents, listings, markdown, reviews, search
 from marketplace.store.compatibility import Incompatible
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import CATEGORIES, KINDS
 from marketplace.store.store_schemas import BuyForm, QuantityForm, SearchForm, filters_of
 from membership import catalogue, entitlements, hosts

@@ -9,7 +9,7 @@ from sqlalchemy import cast, func, literal, select
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from core.db import db
-from marketplace.models import Listing
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import CATEGORIES, KINDS
 from marketplace.store.search_index import ListingIndex, SearchWord
 from marketplace.store.search_query import Query, nearly

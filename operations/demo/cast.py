@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from billing.models import BankAccount
+from billing.top_up.top_up_models import BankAccount
 from billing.wallet import wallets
 from core.ids import derived
-from marketplace.models import Publisher
 from marketplace.publisher import publishers
+from marketplace.publisher.publisher_models import Publisher
 from membership.models import LegalEntity, Member, User
 from membership.passwords import hash_password
 from operations.demo.people import Company, companies, person

@@ -10,17 +10,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from billing.document import document_jobs
-from billing.models import Wallet
 from billing.renewal import renewals
 from billing.subscription import subscription_charges, subscription_ends, subscription_previews
+from billing.wallet.wallet_models import Wallet
 from core.actor import SYSTEM, Actor
 from core.db import act_as, transaction
 from core.errors import AppError
 from core.ids import derived
 from marketplace.license import license_renewals
-from marketplace.models import License, Listing
+from marketplace.license.license_models import License
 from marketplace.order import orders
 from marketplace.seat import seat_orders
+from marketplace.store.listing_models import Listing
 from membership import catalogue, subscriptions
 from operations import offers
 from operations.demo.behaviour import Habit

@@ -10,8 +10,8 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from billing.ledger.accounts import Account
-from billing.models import TopUp
 from billing.top_up import top_up_offers
+from billing.top_up.top_up_models import TopUp
 from billing.wallet import wallets
 from core.ids import derived, request_hash
 from operations.demo.cast import CURRENCY, ENTITY

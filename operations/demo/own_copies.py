@@ -8,8 +8,10 @@ from core.db import SYSTEM, db, transaction
 from marketplace.copy import copies
 from marketplace.copy.merging import Outcome
 from marketplace.license import downloads, licenses
-from marketplace.models import License, Listing, Publisher
+from marketplace.license.license_models import License
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import bundles, publishing
+from marketplace.store.listing_models import Listing
 from membership import hosts
 from membership.models import Member, Subscription, User
 

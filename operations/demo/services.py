@@ -13,14 +13,16 @@ from core.db import transaction
 from core.errors import AppError
 from core.ids import derived
 from marketplace.checks import jobs as check_jobs
-from marketplace.models import Listing, Publisher, Review
 from marketplace.partner import claims, partner_payables, payouts
 from marketplace.publisher import drafts, term_changes
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import submissions, term_sheets
 from marketplace.service import service_decisions, service_offerings, services
 from marketplace.service.service_models import ServiceMilestone
 from marketplace.service.service_offerings import Offering, Step
 from marketplace.store import reviews
+from marketplace.store.listing_models import Listing
+from marketplace.store.review_models import Review
 from membership.models import User
 from operations.demo.cast import CURRENCY, Cast
 

@@ -9,8 +9,9 @@ from core.actor import SYSTEM, Actor
 from core.db import transaction
 from core.errors import AppError
 from core.ids import derived
-from marketplace.models import License, Listing
+from marketplace.license.license_models import License
 from marketplace.store import reviews
+from marketplace.store.listing_models import Listing
 from operations import offers
 from operations.demo.cast import Cast
 

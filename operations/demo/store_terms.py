@@ -7,14 +7,16 @@ from sqlalchemy import select
 from core.db import SYSTEM, db, transaction
 from core.ids import derived
 from marketplace.license import downloads, installs
-from marketplace.models import License, Listing, Publisher
+from marketplace.license.license_models import License
 from marketplace.order import coupons
 from marketplace.publisher import publishers
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import publishing, term_sheets
 from marketplace.release.lifecycle import Quarantined
 from marketplace.seat import seats
 from marketplace.store import search_terms
 from marketplace.store.compatibility import Incompatible
+from marketplace.store.listing_models import Listing
 from membership.models import User
 
 COUPON = "WELCOME15"

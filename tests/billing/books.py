@@ -6,7 +6,7 @@ from sqlalchemy import Engine, text
 
 from billing.ledger import verify
 from billing.ledger.accounts import Account
-from billing.models import TopUp
+from billing.top_up.top_up_models import TopUp
 from billing.wallet.wallets import Credit
 from core.db import SYSTEM, transaction
 

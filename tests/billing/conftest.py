@@ -15,9 +15,10 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from billing.models import PaymentMethod, TopUp
 from billing.payment import payment_methods, stripe_gateway
+from billing.payment.payment_models import PaymentMethod
 from billing.top_up import top_up_jobs, top_ups
+from billing.top_up.top_up_models import TopUp
 from core.db import SYSTEM, transaction
 from core.embedded.stripe import Stripe
 from core.ids import new_id

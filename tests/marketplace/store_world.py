@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 from core.db import SYSTEM, transaction
 from core.ids import new_id
-from marketplace.models import Listing
 from marketplace.order import orders
 from marketplace.publisher import publishers
 from marketplace.release import bundles, publishing
+from marketplace.store.listing_models import Listing
 from membership.models import Edition, Member, ProductLine, Subscription
 from tests.factories import AT, ENTITY, make_entity
 

@@ -20,10 +20,12 @@ from core.db import SYSTEM, transaction
 from core.ids import new_id
 from core.money import gross_of
 from marketplace.license import license_renewals
-from marketplace.models import License, Listing, Order
+from marketplace.license.license_models import License
 from marketplace.order import coupons, order_refunds, orders, pricing
+from marketplace.order.order_models import Order
 from marketplace.order.pricing import Offered, PriceChanged
 from marketplace.release import bundles, publishing
+from marketplace.store.listing_models import Listing
 from membership import taxes
 from operations import offers
 from tests.billing.books import accounts, assert_books_hold

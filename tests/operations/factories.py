@@ -5,7 +5,11 @@ from datetime import datetime, timedelta
 
 from core.db import SYSTEM, db, transaction
 from core.ids import new_id
-from marketplace.models import Artifact, License, Listing, ListingVersion, Order, Publisher
+from marketplace.license.license_models import License
+from marketplace.order.order_models import Order
+from marketplace.publisher.publisher_models import Publisher
+from marketplace.release.version_models import Artifact, ListingVersion
+from marketplace.store.listing_models import Listing
 from membership.models import Edition, Member, ProductLine, Subscription, SubscriptionMotion
 from operations.models import Offer
 from tests.factories import AT

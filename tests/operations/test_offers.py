@@ -16,8 +16,10 @@ from core.audit import AuditEntry
 from core.db import SYSTEM, db, transaction
 from core.errors import IdReused, Invalid
 from core.ids import new_id
-from marketplace.models import License, Listing, Order
+from marketplace.license.license_models import License
 from marketplace.order import pricing
+from marketplace.order.order_models import Order
+from marketplace.store.listing_models import Listing
 from membership.models import Member, Notice
 from operations import offers
 from operations.models import Offer, Routine

@@ -12,9 +12,9 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from billing.approval import adjustments, approvals
+from billing.approval.approval_models import Approval
 from billing.approval.corrections import NotCorrectable
 from billing.ledger.accounts import Account as A
-from billing.refund.refund_models import Approval
 from billing.wallet import wallets
 from billing.wallet.wallet_moves import MoneyNotThere
 from core.actor import Actor

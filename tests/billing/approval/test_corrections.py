@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from billing.approval import corrections
 from billing.ledger.accounts import Account as A
-from billing.models import LedgerTransaction
+from billing.ledger.ledger_models import LedgerTransaction
 from billing.refund.refunds import Part, RefundTooLarge
 from billing.wallet import wallets
 from billing.wallet.wallet_moves import MoneyNotThere

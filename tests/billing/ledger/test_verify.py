@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 
 from billing.ledger import verify
 from billing.ledger.accounts import Account as A
-from billing.models import SubscriptionCharge
+from billing.subscription.subscription_models import SubscriptionCharge
 from billing.wallet import wallets
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from sqlalchemy import func, select
 
-from billing.models import StripeEvent
 from billing.payment import stripe_events
+from billing.payment.payment_models import StripeEvent
 from billing.top_up import top_up_jobs
 from core.clock import now
 from core.db import SYSTEM, transaction

@@ -11,12 +11,14 @@ from flask import Flask
 from sqlalchemy import text
 
 from billing.approval import approvals
+from billing.approval.approval_models import Approval
 from billing.ledger.accounts import Account as A
-from billing.models import BankAccount, StripeEvent, TopUp
 from billing.payment import stripe_gateway, stripe_refunds
+from billing.payment.payment_models import StripeEvent
 from billing.refund import card_refund_jobs, card_refunds
-from billing.refund.refund_models import Approval, CardRefund
+from billing.refund.refund_models import CardRefund
 from billing.top_up import bank_transfers, top_up_jobs, top_ups
+from billing.top_up.top_up_models import BankAccount, TopUp
 from core.actor import Actor
 from core.clock import now
 from core.db import SYSTEM, db, transaction

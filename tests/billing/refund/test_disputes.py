@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import select, text
 
 from billing.ledger.accounts import Account as A
-from billing.models import StripeEvent
+from billing.payment.payment_models import StripeEvent
 from billing.refund import card_refunds, disputes
 from billing.refund.refund_models import Dispute
 from billing.top_up import top_ups

@@ -16,7 +16,7 @@ from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
 from billing.approval import corrections
 from billing.ledger.accounts import Account as A
-from billing.models import LedgerTransaction
+from billing.ledger.ledger_models import LedgerTransaction
 from billing.refund import card_refunds, disputes, refunds
 from billing.refund.refund_models import CardRefund
 from billing.refund.refunds import Part as RefundPart

@@ -14,8 +14,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, text
 
-from billing.models import LedgerTransaction, SubscriptionCharge
+from billing.ledger.ledger_models import LedgerTransaction
 from billing.renewal import renewal_jobs, renewals
+from billing.subscription.subscription_models import SubscriptionCharge
 from core.db import SYSTEM, transaction
 from membership.models import Member, Subscription
 from tests.billing import subscription_world as world

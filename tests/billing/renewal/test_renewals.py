@@ -10,9 +10,10 @@ from flask import Flask
 from sqlalchemy import select, text
 
 from billing.ledger.accounts import Account as A
-from billing.models import LedgerTransaction, SubscriptionCharge
+from billing.ledger.ledger_models import LedgerTransaction
 from billing.renewal import renewal_jobs, renewals
 from billing.subscription import subscription_ends
+from billing.subscription.subscription_models import SubscriptionCharge
 from billing.wallet import wallets
 from core import clock
 from core.actor import SYSTEM

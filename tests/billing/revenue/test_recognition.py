@@ -10,13 +10,13 @@ from sqlalchemy import Engine, select, text
 from billing.approval import corrections
 from billing.ledger import ledger_queries
 from billing.ledger.accounts import Account as A
-from billing.models import SubscriptionCharge
 from billing.refund import refunds
 from billing.revenue import recognition, recognition_jobs
 from billing.revenue.recognition_models import Deferral, RecognitionDay
 from billing.subscription import subscription_charges, subscription_ends, subscription_previews
 from billing.subscription.subscription_charges import ChangeTo
 from billing.subscription.subscription_ends import EndNow
+from billing.subscription.subscription_models import SubscriptionCharge
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
 from membership import subscriptions

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select, text
 
 from billing.ledger.accounts import Account
-from billing.models import SubscriptionCharge
 from billing.renewal import renewal_jobs, renewal_lists, renewals
 from billing.subscription import subscription_charges, subscription_overview
 from billing.subscription import subscription_previews as previews
 from billing.subscription.subscription_charges import ChangeTo
+from billing.subscription.subscription_models import SubscriptionCharge
 from billing.subscription.subscription_overview import Overview
 from billing.subscription.subscription_previews import Preview
 from billing.wallet import holds, wallets

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from billing.ledger.accounts import Account as A
-from billing.models import SubscriptionCharge
 from billing.subscription import subscription_charges, subscription_ends
 from billing.subscription import subscription_previews as previews
 from billing.subscription.subscription_charges import ChangeTo, Start
+from billing.subscription.subscription_models import SubscriptionCharge
 from billing.wallet import wallets
 from core.actor import SYSTEM
 from core.db import transaction

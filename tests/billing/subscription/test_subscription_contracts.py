@@ -12,11 +12,11 @@ from flask import Flask
 from sqlalchemy import select
 
 from billing.ledger.accounts import Account as A
-from billing.models import SubscriptionCharge
 from billing.subscription import subscription_charges, subscription_ends, subscription_jobs, subscription_values
 from billing.subscription import subscription_previews as previews
 from billing.subscription.subscription_charges import ChangeTo, PriceChanged, Start
 from billing.subscription.subscription_ends import EndNow, NotCancellable
+from billing.subscription.subscription_models import SubscriptionCharge
 from core import clock
 from core.actor import SYSTEM
 from core.db import transaction

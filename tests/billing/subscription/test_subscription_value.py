@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import select, text
 
-from billing.models import SubscriptionCharge
 from billing.subscription import subscription_charges, subscription_ends
 from billing.subscription import subscription_previews as previews
 from billing.subscription.subscription_charges import ChangeTo, Start
 from billing.subscription.subscription_ends import EndNow
+from billing.subscription.subscription_models import SubscriptionCharge
 from core.db import SYSTEM, db, transaction
 from core.errors import AppError
 from core.ids import new_id

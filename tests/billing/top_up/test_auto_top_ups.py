@@ -15,12 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import select, text, update
 
 from billing.ledger.accounts import Account
-from billing.models import TopUp
 from billing.payment import payment_methods, stripe_gateway
 from billing.payment.stripe_gateway import Outcome
 from billing.top_up import auto_top_ups, top_up_jobs, top_ups
 from billing.top_up.auto_top_ups import Limits, NotStopped, Standing, Terms, judge
-from billing.top_up.top_up_models import AutoTopUp
+from billing.top_up.top_up_models import AutoTopUp, TopUp
 from billing.wallet import balance_warnings, holds, wallet_jobs, wallets
 from core.clock import now
 from core.db import SYSTEM, db, transaction

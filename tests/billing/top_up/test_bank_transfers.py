@@ -8,8 +8,8 @@ from flask import Flask
 from sqlalchemy import select
 
 from billing.ledger.accounts import Account
-from billing.models import BankAccount, TopUp
 from billing.top_up import bank_transfers, top_ups
+from billing.top_up.top_up_models import BankAccount, TopUp
 from billing.wallet import wallets
 from core.audit import AuditEntry
 from core.clock import now

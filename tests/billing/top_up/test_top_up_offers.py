@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from billing.models import BankAccount, Grant, TopUp
 from billing.top_up import bank_transfers, top_up_offers, top_ups
+from billing.top_up.top_up_models import BankAccount, TopUp
 from billing.top_up.top_up_offers import OfferOver
+from billing.wallet.wallet_models import Grant
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import new_id

@@ -12,10 +12,11 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from billing.ledger.accounts import Account
-from billing.models import StripeEvent, TopUp
 from billing.payment import stripe_gateway
+from billing.payment.payment_models import StripeEvent
 from billing.payment.stripe_gateway import Outcome
 from billing.top_up import top_up_jobs, top_ups
+from billing.top_up.top_up_models import TopUp
 from billing.wallet import wallets
 from core.clock import now
 from core.db import SYSTEM, transaction

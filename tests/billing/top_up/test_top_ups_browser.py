@@ -10,9 +10,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from billing.models import BankAccount, StripeEvent
 from billing.payment import stripe_gateway
+from billing.payment.payment_models import StripeEvent
 from billing.top_up import top_ups
+from billing.top_up.top_up_models import BankAccount
 from billing.wallet import wallets
 from core.clock import now
 from core.db import SYSTEM, transaction

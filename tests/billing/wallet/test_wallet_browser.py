@@ -9,10 +9,9 @@ import pytest
 from flask import Flask
 
 from billing.ledger.accounts import Account
-from billing.models import BankAccount
 from billing.payment import payment_methods, stripe_gateway
 from billing.top_up import auto_top_ups, bank_transfers, top_ups
-from billing.top_up.top_up_models import AutoTopUp
+from billing.top_up.top_up_models import AutoTopUp, BankAccount
 from billing.wallet import balance_warnings, holds, wallets
 from core.clock import now
 from core.db import SYSTEM, transaction

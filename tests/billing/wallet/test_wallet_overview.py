@@ -8,8 +8,8 @@ import pytest
 from flask import Flask
 
 from billing.ledger.accounts import Account
-from billing.models import BankAccount
 from billing.top_up import bank_transfers, top_ups
+from billing.top_up.top_up_models import BankAccount
 from billing.wallet import holds, wallet_overview, wallets
 from core.clock import now
 from core.db import SYSTEM, transaction

@@ -12,8 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event
 
-from billing.models import BankAccount, StripeEvent, TopUp
+from billing.payment.payment_models import StripeEvent
 from billing.top_up import top_up_jobs, top_ups
+from billing.top_up.top_up_models import BankAccount, TopUp
 from billing.wallet import wallets
 from core.clock import now
 from core.db import SYSTEM, db, transaction

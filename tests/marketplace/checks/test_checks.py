@@ -13,11 +13,12 @@ from sqlalchemy import select
 from core.db import SYSTEM, transaction
 from core.jobs import connection
 from marketplace.checks import jobs, pipeline, records, shipped, signing
-from marketplace.models import Artifact, Listing, ListingVersion
 from marketplace.release import approvals, bundles, lifecycle
 from marketplace.release.lifecycle_models import SigningKey, VersionCheck
+from marketplace.release.version_models import Artifact, ListingVersion
 from marketplace.sandbox import box
 from marketplace.sandbox.limits import Limits
+from marketplace.store.listing_models import Listing
 from membership import mailboxes
 from tests.factories import AT
 from tests.marketplace.release.test_publishing import MORE, content_of, hand_in, needs_sandbox, submit

@@ -14,9 +14,11 @@ from marketplace.copy import checking, copies, editing, payload, updates
 from marketplace.copy.copies import Writer
 from marketplace.copy.update_pages import field_of
 from marketplace.license import downloads, installs, licenses
-from marketplace.models import Artifact, License, Listing, ListingVersion
+from marketplace.license.license_models import License
+from marketplace.release.version_models import Artifact, ListingVersion
 from marketplace.sandbox import box
 from marketplace.sandbox.limits import Limits
+from marketplace.store.listing_models import Listing
 from tests.factories import AT, make_member
 from tests.marketplace.store_world import acting_for, buy, open_store, repack, set_listing, subscribe, unzip, zip_of
 from tests.sign_in import bearer, client_as

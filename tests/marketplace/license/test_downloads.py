@@ -8,8 +8,9 @@ import pytest
 from core.db import SYSTEM, transaction
 from core.errors import NotFound
 from marketplace.license import downloads, licenses
-from marketplace.models import Download, License, Listing
+from marketplace.license.license_models import Download, License
 from marketplace.release import publishing, submissions
+from marketplace.store.listing_models import Listing
 from tests.factories import AT, make_member
 from tests.marketplace.release.test_publishing import REVIEWER, submit
 from tests.marketplace.store_world import FREE, PACK, acting_for, buy, open_store, set_listing

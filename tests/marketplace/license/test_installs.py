@@ -6,7 +6,9 @@ from sqlalchemy import text
 from core.actor import Actor
 from core.db import SYSTEM, transaction
 from marketplace.license import downloads, installs
-from marketplace.models import License, ListingVersion, Publisher
+from marketplace.license.license_models import License
+from marketplace.publisher.publisher_models import Publisher
+from marketplace.release.version_models import ListingVersion
 from marketplace.store.compatibility import EditionTooLow
 from tests.factories import AT, make_member
 from tests.marketplace.license.test_downloads import member  # noqa: F401 (a fixture)

@@ -11,8 +11,9 @@ from core.db import SYSTEM, transaction
 from core.errors import IdReused, NotFound
 from core.ids import new_id, request_hash
 from marketplace.license import license_renewals, license_terms, licenses, trials
-from marketplace.models import License, Order
+from marketplace.license.license_models import License
 from marketplace.order import pricing
+from marketplace.order.order_models import Order
 from membership.models import Notice
 from tests.billing.books import accounts, assert_books_hold
 from tests.factories import AT, make_member

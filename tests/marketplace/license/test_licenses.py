@@ -7,7 +7,7 @@ import pytest
 from core.db import SYSTEM, transaction
 from core.errors import NotFound
 from marketplace.license import licenses
-from marketplace.models import License
+from marketplace.license.license_models import License
 from tests.factories import AT, make_member
 from tests.marketplace.store_world import FREE, PACK, acting_for, buy, open_store
 

@@ -12,9 +12,10 @@ from core.db import SYSTEM, transaction
 from core.errors import IdReused, Invalid
 from core.ids import new_id
 from core.money import tax_included
-from marketplace.models import License, Order
+from marketplace.license.license_models import License
 from marketplace.order import coupons, order_refunds, orders, pricing
 from marketplace.order.coupon_models import Coupon
+from marketplace.order.order_models import Order
 from tests.billing.books import accounts, assert_books_hold
 from tests.factories import AT, make_member, make_user
 from tests.marketplace.store_world import ONE_TIME, PACK, acting_for, buy, open_store, price_of, set_listing
@@ -184,7 +185,7 @@ def test_a_code_that_is_not_for_this_purchase_is_refused_in_words(terms, words):
 
 
 def _publisher_of_other(code):
-    from marketplace.models import Publisher
+    from marketplace.publisher.publisher_models import Publisher
 
     with transaction(SYSTEM) as session:
         return session.query(Publisher).filter(Publisher.code != code).first().id

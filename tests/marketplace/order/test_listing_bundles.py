@@ -12,9 +12,12 @@ from core.errors import Invalid
 from core.ids import new_id
 from core.money import split
 from marketplace.license import licenses
-from marketplace.models import License, Listing, Order, Publisher
+from marketplace.license.license_models import License
 from marketplace.order import bundle_terms, coupons, listing_bundles, order_refunds, orders, previews, pricing
+from marketplace.order.order_models import Order
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import publishing, term_sheets
+from marketplace.store.listing_models import Listing
 from tests.billing.books import accounts, assert_books_hold
 from tests.factories import AT, make_member, make_user
 from tests.marketplace.store_world import ONE_TIME, acting_for, open_store, set_listing

@@ -10,8 +10,8 @@ from flask import Flask
 from sqlalchemy import text
 
 from billing.approval import adjustments, approvals
+from billing.approval.approval_models import Approval
 from billing.ledger.accounts import Account as A
-from billing.refund.refund_models import Approval
 from billing.refund.refunds import RefundTooLarge
 from billing.revenue import partner_shares
 from billing.wallet import wallets
@@ -19,8 +19,10 @@ from core.actor import Actor
 from core.db import SYSTEM, db, transaction
 from core.errors import Invalid, NotFound
 from core.ids import new_id
-from marketplace.models import License, Listing, Order
+from marketplace.license.license_models import License
 from marketplace.order import order_refunds, orders
+from marketplace.order.order_models import Order
+from marketplace.store.listing_models import Listing
 from membership.models import Member
 from tests.billing.books import accounts, assert_books_hold
 from tests.billing.stories import top_up, wallet

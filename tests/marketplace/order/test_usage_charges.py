@@ -17,8 +17,9 @@ from core.errors import Invalid
 from core.ids import new_id
 from core.money import tax_included
 from marketplace.checks.findings import Finding
-from marketplace.models import License, Order
+from marketplace.license.license_models import License
 from marketplace.order import order_refunds, orders, pricing, usage_charges
+from marketplace.order.order_models import Order
 from marketplace.run import runs
 from marketplace.run.run_models import Run
 from marketplace.sandbox import box

@@ -14,8 +14,8 @@ from core.actor import Actor
 from core.db import SYSTEM, transaction
 from core.errors import Conflict, IdReused, Invalid, NotFound
 from core.ids import new_id
-from marketplace.models import Listing
 from marketplace.partner import claims, partner_payables
+from marketplace.store.listing_models import Listing
 from membership.models import Member
 from tests.billing.books import accounts
 from tests.factories import make_member

@@ -17,9 +17,9 @@ from billing.wallet import wallet_moves, wallets
 from billing.wallet.wallet_moves import Entry, Move
 from core.db import SYSTEM, db, transaction
 from core.ids import new_id, request_hash
-from marketplace.models import Listing
 from marketplace.order import order_refunds
 from marketplace.partner import claims, partner_payables
+from marketplace.store.listing_models import Listing
 from membership.models import Member
 from tests.billing.books import assert_books_hold
 from tests.billing.stories import top_up

@@ -17,10 +17,10 @@ from core.actor import Actor
 from core.db import SYSTEM, db, transaction
 from core.errors import Conflict, Invalid
 from core.ids import new_id
-from marketplace.models import Listing
 from marketplace.order import order_refunds, orders
 from marketplace.partner import partner_payables, payouts
 from marketplace.partner.partner_models import Payout
+from marketplace.store.listing_models import Listing
 from membership.models import Member
 from tests.billing.books import accounts, assert_books_hold
 from tests.billing.stories import top_up

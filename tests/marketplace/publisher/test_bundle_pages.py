@@ -15,8 +15,9 @@ from core.db import SYSTEM, transaction
 from core.ids import derived, new_id
 from core.money import split
 from marketplace.checks import jobs
-from marketplace.models import Listing, Publisher
 from marketplace.order import listing_bundles, orders
+from marketplace.publisher.publisher_models import Publisher
+from marketplace.store.listing_models import Listing
 from membership import mailboxes
 from tests.billing.books import accounts, assert_books_hold
 from tests.factories import make_entity, make_member, make_user

@@ -11,7 +11,7 @@ from core.audit import AuditEntry
 from core.db import SYSTEM, transaction
 from core.ids import derived
 from marketplace.checks import jobs
-from marketplace.models import Listing
+from marketplace.store.listing_models import Listing
 from membership.models import ApiKey
 from tests.factories import make_member
 from tests.marketplace.publisher.test_drafts import HARBOR, SLUG, WORDS, YUNQI, bundle, key_of

@@ -14,9 +14,10 @@ from core.audit import AuditEntry
 from core.db import SYSTEM, transaction
 from core.ids import derived
 from marketplace.checks import jobs
-from marketplace.models import Listing, ListingVersion
 from marketplace.publisher import drafts
 from marketplace.release import approvals, lifecycle, submissions
+from marketplace.release.version_models import ListingVersion
+from marketplace.store.listing_models import Listing
 from membership import api_keys
 from tests.factories import AT, make_member
 from tests.marketplace.release.test_publishing import content_of, needs_sandbox

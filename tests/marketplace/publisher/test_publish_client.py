@@ -16,10 +16,11 @@ from werkzeug.serving import make_server
 from core import jobs as queue
 from core.db import SYSTEM, transaction
 from core.ids import derived
-from marketplace.models import Listing, ListingVersion
 from marketplace.publisher import publish_client
 from marketplace.release import bundles
+from marketplace.release.version_models import ListingVersion
 from marketplace.sandbox import box
+from marketplace.store.listing_models import Listing
 from tests.marketplace.publisher.test_drafts import YUNQI, key_of
 from tests.marketplace.release.test_publishing import needs_sandbox
 from tests.marketplace.store_world import FREE, open_store

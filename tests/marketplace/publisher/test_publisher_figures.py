@@ -13,10 +13,11 @@ from core.actor import Actor
 from core.db import SYSTEM, db, transaction
 from core.ids import derived, new_id
 from marketplace.license import downloads, installs
-from marketplace.models import Listing, Order
+from marketplace.order.order_models import Order
 from marketplace.publisher import publisher_figures
 from marketplace.run.run_models import Run
 from marketplace.store import reviews
+from marketplace.store.listing_models import Listing
 from tests.billing.books import assert_books_hold
 from tests.factories import AT, make_member, make_user
 from tests.marketplace.order.test_order_refunds import refund
@@ -73,7 +74,7 @@ def test_a_refund_after_the_share_was_released_takes_as_much(ids):
 
 
 def test_a_commission_that_changes_later_changes_nothing_earned(ids):
-    from marketplace.models import Publisher
+    from marketplace.publisher.publisher_models import Publisher
 
     buy(make_member(paid=100_000), ONE_TIME)
     with transaction(SYSTEM) as session:

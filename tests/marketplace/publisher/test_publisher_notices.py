@@ -14,11 +14,11 @@ from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import new_id
 from marketplace.checks import jobs
-from marketplace.models import Listing
 from marketplace.partner import claims
 from marketplace.publisher import publisher_notices
 from marketplace.service import service_decisions, services
 from marketplace.store import reviews
+from marketplace.store.listing_models import Listing
 from membership import mailboxes
 from membership.mailboxes import Facts
 from membership.models import Notice

@@ -15,11 +15,13 @@ from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import derived, new_id
 from marketplace.checks import jobs
-from marketplace.models import Listing, ListingVersion, Publisher
 from marketplace.order import pricing
 from marketplace.publisher import term_changes
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import lifecycle, submissions, term_sheets
+from marketplace.release.version_models import ListingVersion
 from marketplace.service import services
+from marketplace.store.listing_models import Listing
 from tests.billing.books import assert_books_hold
 from tests.factories import make_member, make_user
 from tests.marketplace.store_world import FREE, open_store, unzip

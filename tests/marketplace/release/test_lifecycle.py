@@ -13,9 +13,10 @@ from core import outbox
 from core.actor import Actor
 from core.db import SYSTEM, transaction
 from marketplace.license import downloads
-from marketplace.models import Listing, ListingVersion
 from marketplace.release import lifecycle, publishing, stewardship
 from marketplace.release.lifecycle_models import ListingTransition, VersionTransition
+from marketplace.release.version_models import ListingVersion
+from marketplace.store.listing_models import Listing
 from membership import notices
 from membership.models import Notice
 from tests.factories import AT, make_member

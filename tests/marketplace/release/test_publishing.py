@@ -16,11 +16,13 @@ from core.audit import AuditEntry
 from core.db import SYSTEM, transaction
 from core.errors import NotFound
 from marketplace.checks import jobs
-from marketplace.models import Artifact, Listing, ListingVersion, Publisher
 from marketplace.publisher import publishers
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import bundles, publishing, submissions
+from marketplace.release.version_models import Artifact, ListingVersion
 from marketplace.sandbox import box
 from marketplace.store import listings, search_terms
+from marketplace.store.listing_models import Listing
 from tests.factories import AT, make_member
 from tests.marketplace.store_world import FREE, buy, open_store, repack, unzip, zip_of
 

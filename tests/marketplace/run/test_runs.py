@@ -13,11 +13,13 @@ from core.db import SYSTEM, db, transaction
 from core.errors import IdReused, Invalid, NotFound
 from core.ids import new_id
 from marketplace.license import licenses
-from marketplace.models import Artifact, License, Listing
+from marketplace.license.license_models import License
 from marketplace.release import lifecycle, stewardship
+from marketplace.release.version_models import Artifact
 from marketplace.run import run_jobs, runs
 from marketplace.run.run_models import Run, RunFile
 from marketplace.sandbox import box
+from marketplace.store.listing_models import Listing
 from operations.models import Event
 from tests.factories import AT, make_member
 from tests.marketplace.release.test_publishing import needs_sandbox

@@ -18,8 +18,9 @@ from core.errors import IdReused, Invalid
 from core.ids import new_id
 from core.money import tax_included
 from marketplace.license import license_renewals, license_terms
-from marketplace.models import License, Order
+from marketplace.license.license_models import License
 from marketplace.order import coupons, order_refunds, orders, pricing
+from marketplace.order.order_models import Order
 from marketplace.seat import seat_orders, seats
 from membership.models import Notice
 from tests.billing.books import accounts, assert_books_hold

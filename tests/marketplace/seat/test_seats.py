@@ -14,8 +14,9 @@ from core.errors import Invalid, NotFound
 from core.ids import new_id
 from marketplace.copy import copies
 from marketplace.license import licenses, trials
-from marketplace.models import License, Publisher
+from marketplace.license.license_models import License
 from marketplace.order import bundle_terms, orders
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.seat import seat_orders, seats
 from marketplace.seat.seat_models import LicenseSeat
 from marketplace.seat.seats import NotPerSeat

@@ -12,10 +12,11 @@ from core.actor import Actor
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import derived, new_id
-from marketplace.models import Listing, Review
 from marketplace.partner import partners
 from marketplace.service import services
 from marketplace.store import reviews, search
+from marketplace.store.listing_models import Listing
+from marketplace.store.review_models import Review
 from tests.factories import AT, make_member, make_user
 from tests.marketplace.services_world import PRICE, SLUG, accept, deliver, offer_service, order_service
 from tests.marketplace.store_world import acting_for

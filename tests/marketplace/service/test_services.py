@@ -17,8 +17,8 @@ from core.db import SYSTEM, db, transaction
 from core.errors import IdReused, Invalid, NotFound
 from core.ids import new_id
 from core.money import split
-from marketplace.models import Publisher
 from marketplace.order import orders, pricing
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.service import service_decisions, service_offerings, services
 from marketplace.service.service_offerings import Step
 from membership.models import Member

@@ -9,11 +9,12 @@ from core import memory
 from core.db import SYSTEM, transaction
 from core.ids import new_id
 from marketplace.license import choosing, downloads, installs, licenses
-from marketplace.models import Listing, ListingVersion
 from marketplace.order import orders, pricing
 from marketplace.release import lifecycle
+from marketplace.release.version_models import ListingVersion
 from marketplace.store import compatibility
 from marketplace.store.compatibility import HostUnfit
+from marketplace.store.listing_models import Listing
 from membership import api_keys, entitlements, hosts
 from tests.factories import AT, make_member
 from tests.marketplace.store_world import CRM_ONLY, FREE, PACK, acting_for, buy, open_store, price_of, set_listing, subscribe

@@ -6,8 +6,9 @@ from core import outbox
 from core.db import SYSTEM, transaction
 from core.errors import NotFound
 from core.ids import new_id
-from marketplace.models import Listing, Review, ReviewReport
 from marketplace.store import review_reports, reviews
+from marketplace.store.listing_models import Listing
+from marketplace.store.review_models import Review, ReviewReport
 from membership.models import Notice
 from tests.factories import AT, make_member
 from tests.marketplace.store_world import FREE, acting_for, buy, open_store

@@ -9,8 +9,10 @@ from core import outbox
 from core.actor import Actor
 from core.db import SYSTEM, transaction
 from core.ids import new_id
-from marketplace.models import License, Listing, Review
+from marketplace.license.license_models import License
 from marketplace.store import reviews
+from marketplace.store.listing_models import Listing
+from marketplace.store.review_models import Review
 from tests.factories import AT, make_member
 from tests.marketplace.store_world import FREE, PACK, acting_for, buy, open_store
 

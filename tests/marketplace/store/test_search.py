@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from core.db import SYSTEM, transaction
 from core.paging import BadCursor
-from marketplace.models import Listing
 from marketplace.store import search
+from marketplace.store.listing_models import Listing
 from marketplace.store.search import Filters
 from membership.entitlements import Standing
 from tests.factories import AT

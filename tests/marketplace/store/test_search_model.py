@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import text
 
 from core.db import SYSTEM, transaction
-from marketplace.models import Listing, Publisher
+from marketplace.publisher.publisher_models import Publisher
 from marketplace.store import compatibility, search, search_query
+from marketplace.store.listing_models import Listing
 from marketplace.store.listings import CATEGORIES, KINDS
 from marketplace.store.search import Filters
 from marketplace.store.search_terms import HAN, WORD

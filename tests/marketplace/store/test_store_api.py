@@ -6,7 +6,7 @@ import pytest
 
 from core.db import SYSTEM, transaction
 from core.ids import new_id
-from marketplace.models import Download
+from marketplace.license.license_models import Download
 from marketplace.order import orders, orders_api
 from marketplace.order.orders_api import OrderOut
 from tests.factories import AT, make_member

@@ -9,15 +9,19 @@ from html import unescape
 import pytest
 from sqlalchemy import event, select
 
-from billing.models import Wallet
 from billing.wallet import holds, wallets
+from billing.wallet.wallet_models import Wallet
 from core import outbox
 from core.db import SYSTEM, db, transaction
 from core.ids import new_id
 from marketplace.checks import jobs
-from marketplace.models import Download, License, Listing, ListingVersion, Order, Review
+from marketplace.license.license_models import Download, License
+from marketplace.order.order_models import Order
+from marketplace.release.version_models import ListingVersion
 from marketplace.sandbox import box
 from marketplace.store import store_pages
+from marketplace.store.listing_models import Listing
+from marketplace.store.review_models import Review
 from tests.factories import AT, make_member
 from tests.marketplace.release.test_publishing import content_of, needs_sandbox
 from tests.marketplace.store_world import CRM_ONLY, FREE, PACK, buy, open_store, repack, set_listing, subscribe, unzip, zip_of
