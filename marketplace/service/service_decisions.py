@@ -12,7 +12,7 @@ from core.db import SYSTEM, db, transaction
 from core.errors import Invalid
 from core.formats import money
 from core.passage import Step
-from marketplace.service import services
+from marketplace.service import service_money, service_steps, services
 from marketplace.service.service_models import ServiceMilestone, ServiceOrder
 from membership import notices
 
@@ -23,26 +23,26 @@ def decide(member_id: uuid.UUID, order_id: uuid.UUID, position: int, paid_minor:
     Raises NotFound, WrongState, Invalid, and what a capture raises.
     """
     reason = services.check_reason(reason)
-    order, one = services.locked(member_id, order_id, position)
+    order, one = service_steps.locked(member_id, order_id, position)
     if not 0 <= paid_minor <= one.amount_minor:
         raise Invalid(_("Enter an amount from zero to %(amount)s.", amount=money(one.amount_minor, order.currency)), field="amount")
     if one.state == "decided" and one.captured_minor == paid_minor:
         return
-    services.require(one, "disputed")
+    service_steps.require(one, "disputed")
     if paid_minor:
-        services.capture(order, one, paid_minor, at)
+        service_money.capture(order, one, paid_minor, at)
     if paid_minor < one.amount_minor:
-        services.give_back(order, one, one.amount_minor - paid_minor, at, reason)
-    services.move(order, one, "decide", "decided", at, amount=paid_minor, reason=reason)
+        service_money.give_back(order, one, one.amount_minor - paid_minor, at, reason)
+    service_steps.move(order, one, "decide", "decided", at, amount=paid_minor, reason=reason)
     audit.record(
         "service.decide", f"{order_id} {position}", at=at, member_id=member_id, before={"state": "disputed"},
         after={"paid_minor": paid_minor, "returned_minor": one.amount_minor - paid_minor, "currency": order.currency}, reason=reason,
     )  # fmt: skip
-    details = services.facts(order) | {
+    details = service_steps.facts(order) | {
         "milestone_zh": one.name_zh, "milestone_en": one.name_en, "amount_minor": paid_minor, "returned_minor": one.amount_minor - paid_minor, "reason": reason,
     }  # fmt: skip
     notices.tell(member_id, "service_decided", details, at=at, key=f"service_decided:{order_id}:{position}")
-    services.close_if_done(order, at)
+    service_steps.close_if_done(order, at)
 
 
 def disputed() -> Sequence[tuple[ServiceMilestone, ServiceOrder]]:
@@ -67,7 +67,7 @@ def run_due(at: datetime) -> int:
                 or_(
                     (ServiceMilestone.state == "delivered") & (ServiceMilestone.accept_by <= at),
                     (ServiceMilestone.state == "open") & (ServiceOrder.ends_at <= at),
-                    (ServiceMilestone.state.in_(services.WAITING)) & (ServiceOrder.held_until <= at),
+                    (ServiceMilestone.state.in_(service_steps.WAITING)) & (ServiceOrder.held_until <= at),
                 ),
             )
             .distinct()
@@ -79,20 +79,20 @@ def run_due(at: datetime) -> int:
 def _run_one(member_id: uuid.UUID, order_id: uuid.UUID, at: datetime) -> int:
     done = 0
     with transaction(SYSTEM):
-        order, milestones = services.locked_all(member_id, order_id)
+        order, milestones = service_steps.locked_all(member_id, order_id)
         for one in milestones:
             is_over = order.held_until <= at  # the hold has ended, and the money with it
             if one.state == "delivered" and one.accept_by and one.accept_by <= at and not is_over:
                 services.accept(member_id, order_id, one.position, at=at, is_silent=True)
-            elif (one.state == "open" and order.ends_at <= at) or (one.state in services.WAITING and is_over):
+            elif (one.state == "open" and order.ends_at <= at) or (one.state in service_steps.WAITING and is_over):
                 if not is_over:
-                    services.give_back(order, one, one.amount_minor, at, None)
-                services.move(order, one, "lapse", "lapsed", at, amount=one.amount_minor)
-                services.tell(order, one, "service_lapsed", at)
+                    service_money.give_back(order, one, one.amount_minor, at, None)
+                service_steps.move(order, one, "lapse", "lapsed", at, amount=one.amount_minor)
+                service_steps.tell(order, one, "service_lapsed", at)
             else:
                 continue
             done += 1
-        services.close_if_done(order, at)
+        service_steps.close_if_done(order, at)
     return done
 
 

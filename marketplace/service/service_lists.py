@@ -10,7 +10,7 @@ from sqlalchemy.orm import defer
 from core.db import db
 from marketplace.publisher.publisher_models import Publisher
 from marketplace.service.service_models import ServiceMilestone, ServiceOrder
-from marketplace.service.services import WAITING
+from marketplace.service.service_steps import WAITING
 from marketplace.store.listing_models import Listing
 
 

@@ -19,7 +19,7 @@ from core.ids import new_id
 from core.money import split
 from marketplace.order import orders, pricing
 from marketplace.publisher.publisher_models import Publisher
-from marketplace.service import service_decisions, service_offerings, services
+from marketplace.service import service_decisions, service_offerings, service_steps, services
 from marketplace.service.service_offerings import Step
 from membership.models import Member
 from tests.billing.books import accounts, assert_books_hold
@@ -119,7 +119,7 @@ def test_a_dispute_stops_the_money_until_it_is_decided(member: Member, at: datet
     for position in (1, 2, 3):
         deliver(member, order_id, position, at)
     dispute(member, order_id, 2, at)
-    with pytest.raises(services.WrongState):
+    with pytest.raises(service_steps.WrongState):
         accept(member, order_id, 2, at)
     assert money(member, at) == (1_040_00, 1_060_00)
     for _again in range(2):
@@ -129,7 +129,7 @@ def test_a_dispute_stops_the_money_until_it_is_decided(member: Member, at: datet
     accept(member, order_id, 3, at)
     assert states(member, order_id) == ("completed", ["accepted", "decided", "accepted"])
     assert money(member, at) == (1_040_00 + 530_00 - paid, 0)
-    with transaction(SYSTEM), pytest.raises(services.WrongState):
+    with transaction(SYSTEM), pytest.raises(service_steps.WrongState):
         service_decisions.decide(member.id, order_id, 2, paid - 1 if paid else 1, "and again otherwise", at=at)
 
 
@@ -165,7 +165,7 @@ def test_silence_accepts_what_was_delivered_and_gives_back_the_rest(member: Memb
     assert states(member, order_id) == ("lapsed", ["accepted", "lapsed", "lapsed"])
     assert money(member, at + 60 * DAY) == (1_782_00, 0)
     assert service_decisions.run_due(at + 90 * DAY) == 0
-    with transaction(SYSTEM), pytest.raises(services.WrongState):
+    with transaction(SYSTEM), pytest.raises(service_steps.WrongState):
         services.deliver(member.id, order_id, 2, "late", at=at + 61 * DAY)
 
 
@@ -230,7 +230,7 @@ def test_what_is_refused_holds_nothing(member: Member, at: datetime) -> None:
 def test_steps_out_of_order_are_refused(member: Member, at: datetime) -> None:
     order_id = order_service(member, at)
     for wrong in (accept, dispute):
-        with pytest.raises(services.WrongState):
+        with pytest.raises(service_steps.WrongState):
             wrong(member, order_id, 1, at)
     with pytest.raises(NotFound):
         deliver(member, order_id, 4, at)
@@ -238,7 +238,7 @@ def test_steps_out_of_order_are_refused(member: Member, at: datetime) -> None:
         deliver(make_member(), order_id, 1, at)
     for position in (1, 2, 3):
         deliver(member, order_id, position, at)
-    with pytest.raises(services.WrongState), transaction(acting_for(member)):
+    with pytest.raises(service_steps.WrongState), transaction(acting_for(member)):
         services.cancel(member.id, order_id, "too late for that", at=at)
     dispute(member, order_id, 1, at)
     for amount in (-1, 318_01):
