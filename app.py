@@ -80,7 +80,7 @@ from marketplace.seat.seat_pages import seat_pages
 from marketplace.service import service_api, service_decisions
 from marketplace.service.partner_service_pages import partner_services
 from marketplace.service.service_pages import service_pages
-from marketplace.store import reviews, store_api, store_pages
+from marketplace.store import buy_pages, reviews, store_api, store_pages
 from marketplace.store.review_report_pages import review_reports_pages
 from marketplace.store.store_cli import store_cli
 from marketplace.store.store_pages import store

@@ -1,38 +1,32 @@
-"""The store's pages: find a listing, look at it, buy it, see what the purchase did."""
+"""The store's pages: find a listing, look at it."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
+from flask import Blueprint, current_app, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
-from marshmallow import ValidationError
 
-from billing.wallet import wallets
-from billing.wallet.wallets import InsufficientFunds
 from core.access import MEMBERS, STAFF, requires
 from core.actor import Actor, actor
 from core.clock import now
 from core.db import transaction
-from core.errors import AppError, is_api_request, problem
+from core.errors import is_api_request, problem
 from core.formats import local
 from core.ids import new_id
-from core.navigation import url_if
 from marketplace.checks import records, words
 from marketplace.license import choosing, licenses, trials
-from marketplace.order import bundle_terms, coupons, listing_bundles, orders, previews, pricing
-from marketplace.order.order_models import Order
+from marketplace.order import bundle_terms, listing_bundles, pricing
 from marketplace.release.version_models import ListingVersion
 from marketplace.service import service_lists
 from marketplace.store import compatibility, contents, listings, markdown, reviews, search
 from marketplace.store.compatibility import Incompatible
 from marketplace.store.listing_models import Listing
 from marketplace.store.listings import CATEGORIES, KINDS
-from marketplace.store.store_schemas import BuyForm, QuantityForm, SearchForm, filters_of
+from marketplace.store.store_schemas import SearchForm, filters_of
 from membership import catalogue, entitlements, hosts
 from membership.entitlements import Standing
 
@@ -125,7 +119,8 @@ def sort_names() -> list[tuple[str, str]]:
     ]
 
 
-def _standing(acting: Actor) -> Standing | None:
+def standing_of(acting: Actor) -> Standing | None:
+    """What a member may use; None of staff, which looks only."""
     return entitlements.standing_of(acting.member_id) if acting.member_id else None
 
 
@@ -137,7 +132,7 @@ def home() -> ResponseReturnValue:
     acting, at = actor(), now()
     filters = filters_of(asked, at - timedelta(days=current_app.extensions["settings"].stale_listing_days))
     with transaction(acting):
-        standing = _standing(acting)
+        standing = standing_of(acting)
         found = search.find(asked["q"], filters, asked["sort"], after=asked["after"], limit=PAGE_SIZE, standing=standing)
         is_front = not (asked["q"] or filters.is_set or asked["after"])
         held = licenses.list_owned(acting.member, with_bundles=True) if standing and is_front else []
@@ -176,7 +171,7 @@ def show_listing(slug: str) -> ResponseReturnValue:
     """Everything that decides a purchase, and the way to it."""
     acting = actor()
     with transaction(acting):
-        shown = listings.find_on_show(slug, _standing(acting))
+        shown = listings.find_on_show(slug, standing_of(acting))
         versions = listings.public_versions(shown.listing.id)
         current = next((one for one in versions if one.number == shown.listing.current_version), None)
         license = licenses.of_listing(acting.member_id, shown.listing.id) if acting.member_id else None
@@ -191,126 +186,14 @@ def show_listing(slug: str) -> ResponseReturnValue:
             about=request.args.get("version"), may_try=may_try, trial_id=new_id() if may_try else None,
             checks=records.of(current) if current else [], check_words=words.CHECKS,
             replacement=listings.replacement_of(shown.listing), parts=bundle_terms.of_listing(shown.listing, at=now()),
-            granted=_granted(shown.listing, current),
+            granted=granted_by(shown.listing, current),
             rateable=service_lists.rateable(acting.member_id, shown.listing.id) if acting.member_id and shown.listing.milestones else None,
             mine=reviews.mine(acting.member_id, shown.listing.id) if license and acting.member_id else None, help_url=compatibility.help_url(shown.verdict),
         )  # fmt: skip
 
 
-def _top_up_url(missing_minor: int, slug: str, quantity: int, coupon: str) -> str | None:
-    """The top-up of what is missing, with the way back to this purchase."""
-    back = url_for("store.buy", slug=slug, quantity=quantity if quantity > 1 else None, coupon=coupon or None)
-    return url_if("wallet.new_top_up", amount_minor=missing_minor, return_to=back) or url_if("wallet.show_wallet")
-
-
-@store.route("/store/<slug>/buy", methods=["GET", "POST"])
-@requires("owner", "buyer")
-def buy(slug: str) -> ResponseReturnValue:
-    """One confirmation that shows the wallet before and after; sending it buys."""
-    if request.method == "GET":
-        try:
-            wanted = QuantityForm().load(request.args.to_dict())
-        except ValidationError as error:
-            return _confirmation(slug, 1, errors=error.messages, status=422)
-        return _confirmation(slug, wanted["quantity"], wanted["coupon"])
-    try:
-        form = BuyForm().load(request.form.to_dict())
-    except ValidationError as error:
-        return _confirmation(slug, 1, errors=error.messages, given=request.form, status=422)
-    acting, at = actor(), now()
-    try:
-        with transaction(acting):
-            read = form.pop("version")
-            wanted = orders.Wanted(**(form | {"coupon": form["coupon"] or None}))
-            if read and orders.replayed(acting.member, slug, wanted) is None:
-                pricing.confirm_terms(pricing.offered(slug), read)
-            placed = orders.place(acting.member, slug, wanted, at=at, placed_by=acting.user_id)
-    except orders.AlreadyOwned:
-        return _to_owned(slug)
-    except (pricing.NotForSale, Incompatible):
-        raise
-    except AppError as error:
-        return _confirmation(
-            slug, form["quantity"], form["coupon"], failure=error, form_id=None if error.code == "id_reused" else form["id"], given=request.form
-        )
-    return redirect(url_for("store.show_order", order_id=placed.id))
-
-
-def _to_owned(slug: str) -> ResponseReturnValue:
-    acting = actor()
-    with transaction(acting):
-        license = licenses.of_listing(acting.member, listings.find_on_show(slug).listing.id)
-    flash(_("You own this already. Nothing was charged."), "info")
-    return redirect(url_for("apps.show_app", license_id=license.id) if license else url_for("apps.list_apps"))
-
-
-def _confirmation(
-    slug: str, quantity: int, coupon: str = "", *, errors: Any = None, failure: AppError | None = None, form_id: uuid.UUID | None = None,
-    given: Mapping[str, str] | None = None, status: int = 200,
-) -> ResponseReturnValue:  # fmt: skip
-    """The page to confirm on: the quote that will be charged, laid on the wallet as it is."""
-    acting, at = actor(), now()
-    with transaction(acting):
-        terms = pricing.offered(slug)
-        quantity = quantity if terms.is_counted else 1
-        shown = listings.find_on_show(slug, _standing(acting))
-        if not shown.is_usable:
-            flash(entitlements.sentence(shown.verdict) if shown.verdict else "", "warning")
-            return redirect(url_for("store.show_listing", slug=slug))
-        if not terms.is_repeatable and (license_id := licenses.owned_listings(acting.member).get(terms.id)):
-            flash(_("You own this already. Nothing was charged."), "info")
-            return redirect(url_for("apps.show_app", license_id=license_id))
-        discount, errors = _lowered(terms, quantity, coupon, at, errors)
-        quote = pricing.quote(acting.member, terms, quantity, at=at, discount_minor=discount, is_judged=True)  # as shown
-        by_run = quote if terms.pricing == "usage" else None
-        quote = quote.without_charge() if by_run else quote
-        parts = listing_bundles.parts(acting.member, terms, at=at, discount_minor=discount) if terms.kind == "bundle" else []
-        quote = listing_bundles.whole(terms, parts, quote.tax_rate_bp) if parts else quote
-        balance, grants = wallets.contents(acting.member, terms.currency, at=at)
-        preview = previews.of(quote, grants, 0 if parts else balance.credit_minor)
-        current = next(one for one in listings.public_versions(terms.id) if one.number == terms.version)
-        page = render_template(
-            "storefront/buy.html", listing=shown.listing, publisher=shown.publisher, terms=terms, quote=quote, preview=preview, balance=balance,
-            current=current, quantity=quantity, coupon=coupon, by_run=by_run, parts=parts, granted=_granted(shown.listing, current),
-            given=given or {}, form_id=form_id or new_id(), errors=errors, failure=failure,
-            top_up_url=_top_up_url(preview.missing_minor, slug, quantity, coupon if discount else "") if preview.missing_minor else None,
-            is_short=isinstance(failure, InsufficientFunds) or bool(preview.missing_minor),
-        )  # fmt: skip
-    return page, failure.status if failure else 422 if errors else status
-
-
-def _granted(listing: Listing, current: ListingVersion | None) -> list[str]:
+def granted_by(listing: Listing, current: ListingVersion | None) -> list[str]:
     """What one who buys this lets it do; for a bundle, what its parts may do."""
     if listing.kind == "bundle":
         return listing_bundles.permissions(listing.id)
     return list(current.manifest["permissions"]) if current else []
-
-
-def _lowered(terms: pricing.Offered, quantity: int, coupon: str, at: datetime, errors: Any) -> tuple[int, Any]:
-    """What a code takes off the price shown, and what is wrong with it."""
-    if not coupon:
-        return 0, errors
-    try:
-        full = terms.paid_minor(quantity, pricing.rate_of(actor().member, terms, at))
-        return coupons.discount(coupons.find(actor().member, coupon, terms, at=at), full), errors
-    except coupons.CouponRefused as error:
-        return 0, (errors or {}) | {"coupon": error.detail}
-
-
-@store.get("/orders/<uuid:order_id>")
-@requires(*MEMBERS)
-def show_order(order_id: uuid.UUID) -> ResponseReturnValue:
-    """What a purchase did: the wallet before and after, the licence, the download. What belongs to a licence or a service is shown there."""
-    acting = actor()
-    with transaction(acting) as session:
-        order = session.get(Order, (acting.member, order_id))
-        if order and order.license_id:  # a renewal, a run, a part that was owned
-            return redirect(url_for("apps.show_app", license_id=order.license_id))
-        if order and order.kind == "milestone":
-            return redirect(url_for("services.show_service", service_id=service_lists.of_charge(acting.member, order_id)))
-        owned = licenses.owned(acting.member, order_id)
-        is_bundle = owned.order.kind == "bundle"
-        return render_template(
-            "storefront/order.html", owned=owned, order=owned.order, listing=owned.listing, license=owned.license,
-            parts=listing_bundles.part_orders(acting.member, order_id) if is_bundle else [], taken=listing_bundles.taken(owned.order) if is_bundle else None,
-        )  # fmt: skip
