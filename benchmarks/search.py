@@ -28,7 +28,8 @@ from marketplace.store import search
 from membership import sessions
 from membership.authentication import TOKEN
 from membership.entitlements import Standing
-from membership.models import LegalEntity, User
+from membership.entity_models import LegalEntity
+from membership.models import User
 
 FEW, MANY, ROUNDS, TIMES = 500, 50_000, 7, 2
 QUERIES = [

@@ -109,7 +109,9 @@ def fill(app: Flask, members: int, each_minor: int) -> list[str]:
     from marketplace.publisher import publishers
     from marketplace.release import bundles, publishing
     from membership import api_keys
-    from membership.models import LegalEntity, Member, ProductLine
+    from membership.catalogue_models import ProductLine
+    from membership.entity_models import LegalEntity
+    from membership.models import Member
 
     at = clock.now()
     entity = derived("benchmark", "entity")

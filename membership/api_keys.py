@@ -19,7 +19,8 @@ from core.errors import Invalid, NotFound
 from core.ids import new_id
 from core.memory import Memory
 from membership import leaving
-from membership.models import ApiKey, HostVersion, Member
+from membership.catalogue_models import HostVersion
+from membership.models import ApiKey, Member
 
 ROLES = ("owner", "buyer", "viewer", "operator", "finance", "csm")  # what an operator may choose; a publisher's keys are made at its own page
 PREFIX_LENGTH = 11  # "jb_" and eight characters: enough to recognise, useless to guess the rest

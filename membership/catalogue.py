@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from core.db import db
 from core.errors import NotFound
 from membership import taxes, terms
-from membership.models import Edition, EditionPrice, ProductLine
+from membership.catalogue_models import Edition, EditionPrice, ProductLine
 
 PERIODS = ("month", "quarter", "year")
 

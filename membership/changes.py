@@ -8,8 +8,8 @@ from flask_babel import gettext as _
 
 from core.errors import AppError, Conflict, Invalid
 from membership import catalogue, contracts, proration, terms
-from membership.models import Subscription
 from membership.proration import Worth
+from membership.subscription_models import Subscription
 from membership.taxes import Schedule
 
 EFFECTIVE = ("auto", "now", "term_end")

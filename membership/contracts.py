@@ -6,7 +6,8 @@ from flask_babel import gettext as _
 
 from core.errors import Conflict, Invalid
 from membership import catalogue, terms
-from membership.models import EditionPrice, Subscription
+from membership.catalogue_models import EditionPrice
+from membership.subscription_models import Subscription
 
 DEPLOYMENTS = ("saas", "private")
 PERPETUAL = ("maintenance", "once")  # periods of a perpetual licence: with yearly maintenance, or without

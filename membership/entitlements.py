@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 from core.db import db
 from core.formats import local
 from membership import catalogue, hosts
-from membership.models import HostVersion, ProductLine, Subscription
+from membership.catalogue_models import HostVersion, ProductLine
+from membership.subscription_models import Subscription
 
 RUNNING = ("trialing", "active", "past_due")
 

@@ -11,8 +11,8 @@ from core.db import transaction
 from core.openapi import Blueprint
 from core.schemas import fails
 from membership import catalogue, hosts, members
+from membership.catalogue_models import ProductLine
 from membership.host_schemas import CurrentReleaseIn, HostsOut, HostVersionIn, MemberHostIn, ProductLineOut, ProductLinesOut
-from membership.models import ProductLine
 
 blp = Blueprint("host_api", __name__, url_prefix="/api/v1", description="Which version of the products members run")
 

@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import insert
 from core.db import db
 from core.errors import Invalid, NotFound
 from core.memory import Memory
-from membership.models import HostVersion, ProductLine
+from membership.catalogue_models import HostVersion, ProductLine
 
 TTL_S = 5.0  # how long a process believes what it knows of releases (as with API keys, decision 0006)
 RELEASE = re.compile(r"\d{1,6}(\.\d{1,6}){0,3}", re.ASCII)

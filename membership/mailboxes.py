@@ -14,7 +14,7 @@ from core import formats
 from core.db import db
 from core.errors import NotFound
 from core.ids import derived
-from membership.models import Notice, PublisherNotice
+from membership.notice_models import Notice, PublisherNotice
 
 Details = dict[str, Any]
 Told = TypeVar("Told", Notice, PublisherNotice)

@@ -14,7 +14,9 @@ from sqlalchemy import BigInteger, Select, cast, func, or_, select, text
 from core.db import db
 from core.errors import Conflict, Invalid, NotFound
 from core.ids import new_id
-from membership.models import LegalEntity, Member, Subscription
+from membership.entity_models import LegalEntity
+from membership.models import Member
+from membership.subscription_models import Subscription
 
 SIZES = ("small", "medium", "large")
 SALES_CYCLES = ("short", "long")

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core.db import Base, db
 from core.errors import IdReused
 from core.ids import derived
-from membership.models import Subscription, SubscriptionMotion
+from membership.subscription_models import Subscription, SubscriptionMotion
 from membership.terms import annualised
 
 # Plain renewals are told by their charges (subscription_history joins both); within an instant a renewal comes before the changes it brought.

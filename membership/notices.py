@@ -11,7 +11,7 @@ from core.db import db
 from core.sentences import say
 from membership import mailboxes
 from membership.mailboxes import Details, Facts
-from membership.models import Notice
+from membership.notice_models import Notice
 
 _RENEWED = text(
     "select v.id, v.at, jsonb_build_object('name_zh', l.name_zh || ' · ' || e.name_zh, 'name_en', l.name_en || ' · ' || e.name_en,"

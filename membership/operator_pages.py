@@ -20,8 +20,9 @@ from core.formats import in_zone
 from core.paging import Page, keyset
 from core.schedule import entries
 from membership import api_keys, catalogue, machinery, members, users
-from membership.models import ApiKey, Member, Subscription
+from membership.models import ApiKey, Member
 from membership.schemas import ApiKeyForm
+from membership.subscription_models import Subscription
 
 operator = Blueprint("operator", __name__, url_prefix="/operator")
 

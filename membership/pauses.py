@@ -11,7 +11,7 @@ from core.db import db
 from core.errors import Conflict, Invalid
 from core.ids import new_id
 from membership import contracts, proration, terms
-from membership.models import Subscription, SubscriptionPause
+from membership.subscription_models import Subscription, SubscriptionPause
 
 YEAR = timedelta(days=365)
 

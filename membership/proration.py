@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from math import ceil
 
-from membership.models import Subscription
+from membership.subscription_models import Subscription
 from membership.terms import local_day, start_of_day
 
 SECOND = timedelta(seconds=1)

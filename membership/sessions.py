@@ -18,7 +18,8 @@ from core.db import db
 from core.errors import NotFound, Unauthenticated
 from core.ids import new_id
 from membership import passwords
-from membership.models import Member, Notice, PublisherNotice, User, UserSession
+from membership.models import Member, User, UserSession
+from membership.notice_models import Notice, PublisherNotice
 
 SLIDE_AFTER = timedelta(minutes=10)  # a session is written at most this often, not on every request
 # So that no page pays a query for it.

@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy import update
 
 from core.db import db
-from membership.models import Edition, Notice, ProductLine
+from membership.catalogue_models import Edition, ProductLine
+from membership.notice_models import Notice
 
 ABOUT_A_RENEWAL = ("renewal_upcoming", "subscription_past_due", "subscription_suspended")
 

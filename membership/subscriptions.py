@@ -12,7 +12,10 @@ from core.db import db
 from core.errors import Conflict, Invalid, NotFound
 from core.money import gross_of
 from membership import catalogue, contracts, taxes, terms
-from membership.models import EditionPrice, LegalEntity, Member, Subscription, User
+from membership.catalogue_models import EditionPrice
+from membership.entity_models import LegalEntity
+from membership.models import Member, User
+from membership.subscription_models import Subscription
 
 TRIAL_DAYS = 14
 

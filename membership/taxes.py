@@ -17,7 +17,7 @@ from core.actor import actor
 from core.db import db
 from core.errors import Invalid, NotFound
 from core.memory import Memory
-from membership.models import LegalEntity, TaxRate
+from membership.entity_models import LegalEntity, TaxRate
 
 MEMORY_S = 60  # how long a process believes what it read; a new rate begins at least a day later, so memory is never wrong about the present
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)

@@ -16,7 +16,8 @@ from core.db import db
 from core.errors import Conflict, Invalid, NotFound
 from core.ids import new_id
 from membership import leaving, passwords
-from membership.models import Member, Subscription, User
+from membership.models import Member, User
+from membership.subscription_models import Subscription
 
 INVITATION_DAYS = 7
 

@@ -33,8 +33,12 @@ import marketplace.service.service_models
 import marketplace.store.listing_models
 import marketplace.store.review_models
 import marketplace.store.search_index  # noqa: F401
+import membership.catalogue_models
+import membership.entity_models
 import membership.models
-import membership.motions  # noqa: F401
+import membership.motions
+import membership.notice_models
+import membership.subscription_models  # noqa: F401
 import operations.models  # noqa: F401
 from core.db import Base
 

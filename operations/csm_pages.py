@@ -24,7 +24,9 @@ from marketplace.license import licenses
 from marketplace.order import pricing
 from marketplace.store.listing_models import Listing
 from membership import members
-from membership.models import Edition, Subscription, User
+from membership.catalogue_models import Edition
+from membership.models import User
+from membership.subscription_models import Subscription
 from operations import activity, directory, offers, repetition, timeline, words, worklist
 
 csm = Blueprint("csm", __name__, url_prefix="/csm")

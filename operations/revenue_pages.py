@@ -21,7 +21,7 @@ from core.errors import Invalid
 from core.formats import compact_money, minor, money, money_of, signed_money
 from core.openapi import Blueprint as ApiBlueprint
 from core.schemas import fails
-from membership.models import LegalEntity
+from membership.entity_models import LegalEntity
 from operations import revenue
 from operations.csm_pages import csm
 from operations.operations_schemas import RevenueOut, RevenueQuery

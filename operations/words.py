@@ -8,7 +8,7 @@ from flask_babel import lazy_gettext as _l
 
 from core.formats import date, local, money, number, percent
 from membership import notices
-from membership.models import Notice
+from membership.notice_models import Notice
 from operations.timeline import Entry
 from operations.worklist import Cause, Snapshot
 

@@ -7,7 +7,8 @@ from billing.top_up.top_up_models import TopUpOffer, TopUpTier
 from billing.wallet import wallets
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
-from membership.models import LegalEntity, Member, User
+from membership.entity_models import LegalEntity
+from membership.models import Member, User
 
 AT = datetime(2026, 6, 15, 4, 0, tzinfo=UTC)
 ENTITY = uuid.UUID(int=1)

@@ -23,7 +23,9 @@ from marketplace.partner import claims
 from marketplace.run.run_models import Run, RunFile
 from marketplace.seat import seats
 from membership import notices, sessions
-from membership.models import Edition, HostVersion, Member, ProductLine, Subscription, UserSession
+from membership.catalogue_models import Edition, HostVersion, ProductLine
+from membership.models import Member, UserSession
+from membership.subscription_models import Subscription
 from operations.models import Offer
 from tests.factories import AT, make_user
 from tests.marketplace.services_world import deliver, offer_service, order_service

@@ -10,7 +10,7 @@ from billing.document import documents
 from billing.document.documents import Step
 from core.clock import now
 from core.db import SYSTEM, transaction
-from membership.models import LegalEntity
+from membership.entity_models import LegalEntity
 
 
 def issue_documents() -> int:

@@ -26,7 +26,8 @@ from core.db import transaction
 from core.errors import AppError, Invalid
 from core.formats import date
 from core.paging import Page, keyset
-from membership.models import LegalEntity, Member
+from membership.entity_models import LegalEntity
+from membership.models import Member
 
 documents = Blueprint("documents", __name__)
 MONTHS = 24  # offered to choose from

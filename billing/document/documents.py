@@ -23,7 +23,7 @@ from billing.top_up.top_up_models import BankAccount
 from core.db import db
 from core.settings import Settings
 from membership import taxes
-from membership.models import LegalEntity
+from membership.entity_models import LegalEntity
 
 WALLETS = 500  # looked at in one transaction
 ENTRIES = 5_000

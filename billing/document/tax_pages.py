@@ -23,7 +23,7 @@ from core.db import transaction
 from core.errors import AppError, NotFound
 from core.money import gross_of, tax_included
 from membership import taxes
-from membership.models import LegalEntity
+from membership.entity_models import LegalEntity
 
 SELLER = ("name", "name_en", "tax_number", "address_zh", "address_en", "phone", "email", "invoice_grouping")
 

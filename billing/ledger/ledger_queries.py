@@ -20,7 +20,8 @@ from billing.ledger.accounts import Account
 from core import paging
 from core.db import db
 from core.errors import Invalid, NotFound
-from membership.models import LegalEntity, Member
+from membership.entity_models import LegalEntity
+from membership.models import Member
 
 INSTANT = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[ T](\d{2}):(\d{2})(?::(\d{2}))?)?")
 TICK = timedelta(microseconds=1)

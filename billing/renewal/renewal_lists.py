@@ -15,7 +15,8 @@ from core import audit
 from core.db import db
 from core.errors import NotFound
 from core.settings import Settings
-from membership.models import Member, Subscription
+from membership.models import Member
+from membership.subscription_models import Subscription
 
 MOST = 50_000  # subscriptions that one forecast looks at, the earliest first
 _DUE = text("""

@@ -18,7 +18,8 @@ from billing.wallet import wallets
 from core.db import db
 from core.ids import named
 from core.settings import Settings
-from membership.models import Notice, Subscription
+from membership.notice_models import Notice
+from membership.subscription_models import Subscription
 
 OUTCOMES = ("renewed", "past_due", "suspended", "lapsed", "ended", "parked")
 log = structlog.get_logger()

@@ -15,7 +15,7 @@ from sqlalchemy import inspect, text
 from core.db import db
 from membership import contracts
 from membership.catalogue import NoPrice
-from membership.models import Subscription
+from membership.subscription_models import Subscription
 from membership.subscriptions import NextTerm
 
 _TERMS = text("""

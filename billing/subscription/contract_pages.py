@@ -25,7 +25,7 @@ from core.navigation import url_if
 from core.openapi import Blueprint as ApiBlueprint
 from core.schemas import fails
 from membership import catalogue, contracts, members, subscriptions
-from membership.models import Subscription
+from membership.subscription_models import Subscription
 
 contract_pages = Blueprint("contracts", __name__, url_prefix="/contracts")
 blp = ApiBlueprint("contracts_api", __name__, url_prefix="/api/v1", description="Contracts that staff enters for members")

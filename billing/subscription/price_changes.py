@@ -11,7 +11,7 @@ from core import audit
 from core.db import db
 from core.errors import Conflict, Invalid, NotFound
 from membership import catalogue
-from membership.models import EditionPrice
+from membership.catalogue_models import EditionPrice
 
 
 class AlreadyAnnounced(Conflict):

@@ -30,7 +30,7 @@ from core.openapi import Blueprint
 from core.paging import Page, keyset
 from core.schemas import PageQuery, fails, page_of
 from membership import subscriptions
-from membership.models import Subscription
+from membership.subscription_models import Subscription
 
 blp = Blueprint("subscriptions_api", __name__, url_prefix="/api/v1", description="Subscriptions: editions and seats")
 

@@ -13,8 +13,8 @@ from billing.subscription.subscription_models import SubscriptionCharge
 from core.db import db
 from core.ids import derived
 from core.settings import Settings
-from membership.models import Subscription
 from membership.proration import progress
+from membership.subscription_models import Subscription
 
 
 @dataclass(frozen=True, slots=True)

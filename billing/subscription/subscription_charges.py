@@ -19,7 +19,9 @@ from core.db import db
 from core.errors import Conflict
 from core.ids import derived, request_hash
 from membership import catalogue, changes, motions, notices, proration, subscriptions, terms
-from membership.models import Member, ProductLine, Subscription
+from membership.catalogue_models import ProductLine
+from membership.models import Member
+from membership.subscription_models import Subscription
 
 
 class PriceChanged(Conflict):

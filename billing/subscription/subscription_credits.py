@@ -14,8 +14,8 @@ from billing.subscription.subscription_models import SubscriptionCharge
 from core.db import db
 from core.ids import derived
 from core.money import round_half_up
-from membership.models import Subscription
 from membership.proration import Progress
+from membership.subscription_models import Subscription
 
 
 @dataclass(frozen=True, slots=True)

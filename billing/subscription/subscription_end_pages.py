@@ -22,7 +22,7 @@ from core.errors import AppError
 from core.formats import money
 from core.ids import new_id
 from membership import contracts, subscriptions
-from membership.models import Subscription
+from membership.subscription_models import Subscription
 
 
 @subscription_pages.get("/<uuid:subscription_id>/cancellation")

@@ -18,7 +18,8 @@ from core.errors import Conflict
 from core.ids import new_id, request_hash
 from core.settings import Settings
 from membership import changes, contracts, motions, notices, pauses, proration, subscription_notices, subscriptions, terms
-from membership.models import ProductLine, Subscription
+from membership.catalogue_models import ProductLine
+from membership.subscription_models import Subscription
 
 
 class NotCancellable(Conflict):

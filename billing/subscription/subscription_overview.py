@@ -10,7 +10,8 @@ from billing.subscription.coming_charges import Coming, Draw
 from billing.subscription.subscription_models import SubscriptionCharge
 from billing.wallet import wallets
 from membership import catalogue, contracts, motions, subscriptions, terms
-from membership.models import Edition, ProductLine, Subscription
+from membership.catalogue_models import Edition, ProductLine
+from membership.subscription_models import Subscription
 
 SOON = timedelta(days=32)  # a monthly renewal is always soon
 

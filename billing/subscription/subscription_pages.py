@@ -24,7 +24,8 @@ from core.formats import local, money
 from core.ids import new_id
 from core.navigation import url_if
 from membership import catalogue, changes, motions, subscriptions
-from membership.models import Edition, ProductLine, Subscription
+from membership.catalogue_models import Edition, ProductLine
+from membership.subscription_models import Subscription
 
 subscription_pages = Blueprint("subscriptions", __name__, url_prefix="/subscriptions")
 MAY_CHANGE = ("owner", "buyer")

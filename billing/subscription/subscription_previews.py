@@ -16,7 +16,7 @@ from core.money import tax_included
 from core.settings import Settings
 from membership import catalogue, changes, contracts, proration, subscriptions, terms
 from membership.changes import Change, Wanted
-from membership.models import Subscription
+from membership.subscription_models import Subscription
 from membership.subscriptions import Opening, Seller, Wish
 
 

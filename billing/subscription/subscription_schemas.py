@@ -10,7 +10,7 @@ from core.schemas import Form
 from membership import contracts, motions
 from membership.catalogue import PERIODS
 from membership.changes import EFFECTIVE
-from membership.models import Subscription
+from membership.subscription_models import Subscription
 
 SEATS_MOST = 100_000
 STATES = ("trialing", "active", "past_due", "paused", "ended")

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from billing.subscription.subscription_models import SubscriptionCharge
 from core.db import db
 from membership import contracts
-from membership.models import Subscription
+from membership.subscription_models import Subscription
 
 
 def contract_value(subscriptions: list[Subscription]) -> dict[uuid.UUID, int]:

@@ -23,7 +23,7 @@ from core.errors import AppError, NotFound
 from marketplace.partner import payouts
 from marketplace.partner.partner_models import OPEN, Payout, RefundClaim
 from marketplace.publisher.publisher_models import Publisher
-from membership.models import LegalEntity
+from membership.entity_models import LegalEntity
 
 earnings = Blueprint("earnings", __name__)
 PAYOUT_WORDS = {"prepared": (_l("Prepared"), "info"), "paid": (_l("Paid out"), "ok"), "carried": (_l("Carried over"), ""), "discarded": (_l("Discarded"), "")}

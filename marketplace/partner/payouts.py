@@ -25,7 +25,7 @@ from core.settings import Settings
 from marketplace.partner.partner_models import Payout
 from marketplace.publisher import publisher_notices
 from marketplace.publisher.publisher_models import Publisher
-from membership.models import LegalEntity
+from membership.entity_models import LegalEntity
 
 _ENTRIES = text("""
 select t.seq, t.id, t.kind, t.effective_at as at, t.memo, sum(case when p.target in (14, 29) then p.amount_minor else 0 end

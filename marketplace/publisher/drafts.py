@@ -28,7 +28,7 @@ from marketplace.store import search_terms
 from marketplace.store.listing_models import Listing
 from marketplace.store.listings import version_key
 from membership import catalogue
-from membership.models import LegalEntity
+from membership.entity_models import LegalEntity
 
 WORDS = {"name_zh": 2, "name_en": 4, "summary_zh": 8, "summary_en": 20, "description_zh": 60, "description_en": 120}  # least characters on sale
 DEFAULTS: dict[str, Any] = {

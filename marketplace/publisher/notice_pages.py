@@ -13,7 +13,7 @@ from core.db import transaction
 from marketplace.publisher import publisher_notices
 from membership import mailboxes
 from membership.mailboxes import Facts
-from membership.models import PublisherNotice
+from membership.notice_models import PublisherNotice
 
 publisher_notice_pages = Blueprint("publisher_notices", __name__, url_prefix="/publisher/notices")
 

@@ -17,7 +17,7 @@ from core.db import db, transaction
 from core.schemas import Form
 from marketplace.publisher import publishers
 from marketplace.publisher.draft_pages import beside
-from membership.models import LegalEntity
+from membership.entity_models import LegalEntity
 
 
 class VendorForm(Form):

@@ -15,7 +15,7 @@ from marketplace.release import bundles, publishing
 from marketplace.sandbox.limits import Limits
 from marketplace.store import reviews, search_terms
 from marketplace.store.listing_models import Listing
-from membership.models import LegalEntity
+from membership.entity_models import LegalEntity
 
 store_cli = AppGroup("store", help="The store's listings.")
 

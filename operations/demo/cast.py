@@ -14,7 +14,8 @@ from billing.wallet import wallets
 from core.ids import derived
 from marketplace.publisher import publishers
 from marketplace.publisher.publisher_models import Publisher
-from membership.models import LegalEntity, Member, User
+from membership.entity_models import LegalEntity
+from membership.models import Member, User
 from membership.passwords import hash_password
 from operations.demo.people import Company, companies, person
 

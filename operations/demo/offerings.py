@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from billing.top_up.top_up_models import TopUpOffer, TopUpTier
 from core.ids import derived
-from membership.models import Edition, EditionPrice, ProductLine
+from membership.catalogue_models import Edition, EditionPrice, ProductLine
 
 LINES = {"crm": ("客户云", "Customer Cloud", "1.6"), "ops": ("运营云", "Operations Cloud", "1.4")}  # names and the current release
 EDITIONS = [  # rank, code, names, monthly base and seat price in 分

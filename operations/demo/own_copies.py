@@ -13,7 +13,8 @@ from marketplace.publisher.publisher_models import Publisher
 from marketplace.release import bundles, publishing
 from marketplace.store.listing_models import Listing
 from membership import hosts
-from membership.models import Member, Subscription, User
+from membership.models import Member, User
+from membership.subscription_models import Subscription
 
 NUMBER, SLUG, ENTRY = "M00001", "renewal-reminder-mail", "mail.txt.j2"
 WORDS = (  # theirs, mine

@@ -14,7 +14,9 @@ from core.actor import SYSTEM, Actor
 from core.db import db, transaction
 from core.ids import new_id, request_hash
 from membership import subscriptions
-from membership.models import Edition, EditionPrice, Member, ProductLine, Subscription
+from membership.catalogue_models import Edition, EditionPrice, ProductLine
+from membership.models import Member
+from membership.subscription_models import Subscription
 from tests.billing.books import settled_top_up
 from tests.factories import make_entity, make_member
 

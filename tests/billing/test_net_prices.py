@@ -25,7 +25,9 @@ from core.db import SYSTEM, transaction
 from core.ids import new_id
 from core.money import gross_of, tax_included
 from membership import catalogue, subscriptions, taxes
-from membership.models import EditionPrice, Member, Subscription
+from membership.catalogue_models import EditionPrice
+from membership.models import Member
+from membership.subscription_models import Subscription
 from tests.billing import subscription_world as world
 from tests.billing.books import accounts, assert_books_hold
 from tests.billing.document.test_document_contents import entry

@@ -22,7 +22,8 @@ from core.clock import now
 from core.db import SYSTEM, transaction
 from core.embedded.stripe import Stripe
 from membership import api_keys
-from membership.models import ApiKey, Member, Subscription
+from membership.models import ApiKey, Member
+from membership.subscription_models import Subscription
 from tests.factories import make_member
 from tests.foreign import FOREIGN
 from tests.marketplace.store_world import ONE_TIME, buy, open_store, subscribe

@@ -12,7 +12,9 @@ from marketplace.order import orders
 from marketplace.publisher import publishers
 from marketplace.release import bundles, publishing
 from marketplace.store.listing_models import Listing
-from membership.models import Edition, Member, ProductLine, Subscription
+from membership.catalogue_models import Edition, ProductLine
+from membership.models import Member
+from membership.subscription_models import Subscription
 from tests.factories import AT, ENTITY, make_entity
 
 ONE_TIME, FREE, PACK, CRM_ONLY = "order-split-by-region", "clean-phone-numbers", "usage-pack", "quote-document"

@@ -10,8 +10,10 @@ from sqlalchemy import event
 from core.db import SYSTEM, db, transaction
 from core.ids import new_id
 from membership import catalogue, entitlements
+from membership.catalogue_models import Edition, EditionPrice, ProductLine
 from membership.entitlements import Standing, Verdict
-from membership.models import Edition, EditionPrice, Member, ProductLine, Subscription
+from membership.models import Member
+from membership.subscription_models import Subscription
 from tests.factories import AT, make_member
 
 FEATURES = {1: ["lead"], 2: ["import"], 3: ["report"], 4: ["api"]}

@@ -9,8 +9,9 @@ from core.actor import Actor
 from core.db import SYSTEM, transaction
 from core.errors import Invalid, NotFound
 from membership import entitlements, hosts
+from membership.catalogue_models import ProductLine
 from membership.entitlements import Standing, Verdict
-from membership.models import Member, ProductLine
+from membership.models import Member
 from tests.factories import AT, make_member
 from tests.membership.test_entitlements import subscribe, world  # noqa: F401 (a fixture)
 from tests.sign_in import bearer, client_as

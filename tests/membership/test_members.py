@@ -7,7 +7,7 @@ from sqlalchemy import event
 from core.db import SYSTEM, db, transaction
 from core.ids import new_id
 from membership import members
-from membership.models import LegalEntity
+from membership.entity_models import LegalEntity
 from tests.factories import AT, ENTITY, make_entity, make_member
 from tests.foreign import a_subscription
 from tests.sign_in import bearer, client_as

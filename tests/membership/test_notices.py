@@ -7,7 +7,7 @@ from flask_babel import force_locale
 from core.actor import Actor
 from core.db import SYSTEM, transaction
 from membership import mailboxes, notices
-from membership.models import Notice
+from membership.notice_models import Notice
 from tests.factories import AT, make_member
 from tests.sign_in import client_as
 

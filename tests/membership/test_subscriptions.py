@@ -14,7 +14,7 @@ from core.db import transaction
 from core.errors import AppError, Invalid
 from membership import changes, contracts
 from membership.changes import Change, Wanted
-from membership.models import Subscription
+from membership.subscription_models import Subscription
 from tests.billing import subscription_world as world
 from tests.billing.subscription_world import AT, month_price
 

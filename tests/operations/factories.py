@@ -10,7 +10,9 @@ from marketplace.order.order_models import Order
 from marketplace.publisher.publisher_models import Publisher
 from marketplace.release.version_models import Artifact, ListingVersion
 from marketplace.store.listing_models import Listing
-from membership.models import Edition, Member, ProductLine, Subscription, SubscriptionMotion
+from membership.catalogue_models import Edition, ProductLine
+from membership.models import Member
+from membership.subscription_models import Subscription, SubscriptionMotion
 from operations.models import Offer
 from tests.factories import AT
 

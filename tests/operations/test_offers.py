@@ -20,7 +20,8 @@ from marketplace.license.license_models import License
 from marketplace.order import pricing
 from marketplace.order.order_models import Order
 from marketplace.store.listing_models import Listing
-from membership.models import Member, Notice
+from membership.models import Member
+from membership.notice_models import Notice
 from operations import offers
 from operations.models import Offer, Routine
 from tests.factories import AT, make_member, make_user

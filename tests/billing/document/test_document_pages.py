@@ -13,7 +13,8 @@ from pypdf import PdfReader
 from billing.document import document_jobs
 from core.db import SYSTEM, transaction
 from membership import taxes
-from membership.models import LegalEntity, Member, User
+from membership.entity_models import LegalEntity
+from membership.models import Member, User
 from tests.billing.books import assert_books_hold
 from tests.billing.document.test_documents import charge, documents, refund, top_up
 from tests.factories import AT, ENTITY, make_member, make_user

@@ -18,7 +18,8 @@ from billing.refund.refunds import Part, refund_charge
 from billing.wallet import wallets
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
-from membership.models import LegalEntity, Member
+from membership.entity_models import LegalEntity
+from membership.models import Member
 from tests.billing import subscription_world as world
 from tests.billing.books import accounts, as_owner, assert_books_hold, settled_top_up
 from tests.factories import AT, ENTITY, make_member

@@ -14,7 +14,9 @@ from billing.subscription.subscription_models import SubscriptionCharge
 from billing.wallet import wallets
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
-from membership.models import Edition, Member, ProductLine, Subscription
+from membership.catalogue_models import Edition, ProductLine
+from membership.models import Member
+from membership.subscription_models import Subscription
 from tests.billing.books import as_owner, settled_top_up
 from tests.billing.document.test_documents import CORRUPTIONS as DOCUMENTS
 from tests.factories import AT, ENTITY, make_member

@@ -15,7 +15,8 @@ from billing.subscription import subscription_overview
 from core.db import SYSTEM, transaction
 from core.settings import SettingsError, days
 from membership import entitlements, notices
-from membership.models import Member, ProductLine
+from membership.catalogue_models import ProductLine
+from membership.models import Member
 from tests.billing import subscription_world as world
 from tests.billing.books import assert_books_hold
 from tests.sign_in import client_as

@@ -18,7 +18,8 @@ from billing.ledger.ledger_models import LedgerTransaction
 from billing.renewal import renewal_jobs, renewals
 from billing.subscription.subscription_models import SubscriptionCharge
 from core.db import SYSTEM, transaction
-from membership.models import Member, Subscription
+from membership.models import Member
+from membership.subscription_models import Subscription
 from tests.billing import subscription_world as world
 from tests.billing.books import assert_books_hold
 

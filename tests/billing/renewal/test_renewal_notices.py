@@ -13,7 +13,8 @@ from billing.subscription.subscription_charges import Start
 from core.db import SYSTEM, transaction
 from core.ids import new_id
 from membership import subscriptions
-from membership.models import Member, Notice
+from membership.models import Member
+from membership.notice_models import Notice
 from membership.subscriptions import Wish
 from tests.billing import subscription_world as world
 

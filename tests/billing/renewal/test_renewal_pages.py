@@ -13,7 +13,8 @@ from billing.renewal.renewal_models import RenewalRun
 from core.audit import AuditEntry
 from core.clock import now
 from core.db import SYSTEM, transaction
-from membership.models import EditionPrice, Member
+from membership.catalogue_models import EditionPrice
+from membership.models import Member
 from tests.billing import subscription_world as world
 from tests.sign_in import client_as
 

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, text
 from billing.renewal import renewals
 from core.ids import named
 from membership import terms
-from membership.models import Member, Subscription
+from membership.models import Member
+from membership.subscription_models import Subscription
 from tests.billing import subscription_world as world
 
 AT, END = world.AT, datetime(2026, 7, 14, 16, tzinfo=UTC)

@@ -19,7 +19,9 @@ from core import clock
 from core.actor import SYSTEM
 from core.db import transaction
 from membership import notices
-from membership.models import Member, Notice, Subscription
+from membership.models import Member
+from membership.notice_models import Notice
+from membership.subscription_models import Subscription
 from tests.billing import subscription_world as world
 from tests.billing.books import accounts, assert_books_hold
 

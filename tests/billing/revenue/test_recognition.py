@@ -20,7 +20,8 @@ from billing.subscription.subscription_models import SubscriptionCharge
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
 from membership import subscriptions
-from membership.models import Member, Subscription
+from membership.models import Member
+from membership.subscription_models import Subscription
 from tests.billing import subscription_world as world
 from tests.billing.books import accounts, as_owner, assert_books_hold
 from tests.factories import ENTITY

@@ -25,7 +25,8 @@ from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
 from core.settings import CONSUMPTION_ORDERS
 from membership import subscriptions
-from membership.models import Member, Subscription
+from membership.models import Member
+from membership.subscription_models import Subscription
 from tests.billing import subscription_world as world
 from tests.billing.books import as_owner, assert_books_hold, settled_top_up
 from tests.billing.subscription_world import AT

@@ -20,7 +20,8 @@ from core.db import transaction
 from core.errors import IdReused, Invalid
 from core.ids import new_id
 from membership import changes, notices, subscriptions
-from membership.models import Member, Subscription, SubscriptionMotion
+from membership.models import Member
+from membership.subscription_models import Subscription, SubscriptionMotion
 from tests.billing import subscription_world as world
 from tests.billing.books import accounts, assert_books_hold
 from tests.factories import make_user

@@ -23,7 +23,9 @@ from core.db import transaction
 from core.errors import Invalid
 from core.ids import new_id
 from membership import changes, contracts, entitlements, motions, pauses, subscriptions
-from membership.models import EditionPrice, Member, Subscription, SubscriptionPause
+from membership.catalogue_models import EditionPrice
+from membership.models import Member
+from membership.subscription_models import Subscription, SubscriptionPause
 from tests.billing import subscription_world as world
 from tests.billing.books import accounts, assert_books_hold
 

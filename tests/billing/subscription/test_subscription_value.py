@@ -28,7 +28,7 @@ from core.db import SYSTEM, db, transaction
 from core.errors import AppError
 from core.ids import new_id
 from membership import motions, pauses, proration, subscriptions
-from membership.models import Subscription
+from membership.subscription_models import Subscription
 from membership.terms import local_day, start_of_day
 from tests.billing import subscription_world as world
 from tests.billing.books import assert_books_hold

@@ -26,7 +26,8 @@ from core.db import SYSTEM, db, transaction
 from core.embedded.stripe import Stripe
 from core.errors import AppError, NotFound
 from core.ids import derived, new_id, request_hash
-from membership.models import Member, Notice
+from membership.models import Member
+from membership.notice_models import Notice
 from tests.billing.books import assert_books_hold
 from tests.billing.conftest import Cardholder
 from tests.factories import AT, make_member

@@ -16,7 +16,8 @@ from core.clock import now
 from core.db import SYSTEM, transaction
 from core.errors import Invalid, NotFound
 from core.ids import new_id
-from membership.models import Member, Notice
+from membership.models import Member
+from membership.notice_models import Notice
 from tests.billing.books import accounts, assert_books_hold
 from tests.factories import ENTITY, make_entity, make_member, make_top_up_offer
 

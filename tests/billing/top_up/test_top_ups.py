@@ -24,7 +24,7 @@ from core.embedded.stripe import Stripe
 from core.errors import IdReused, NotFound
 from core.ids import new_id
 from core.outbox import OutboxMessage
-from membership.models import Notice
+from membership.notice_models import Notice
 from tests.billing import subscription_world as world
 from tests.billing.books import accounts, assert_books_hold
 from tests.billing.conftest import Cardholder

@@ -14,7 +14,7 @@ from marketplace.license import license_renewals, license_terms, licenses, trial
 from marketplace.license.license_models import License
 from marketplace.order import pricing
 from marketplace.order.order_models import Order
-from membership.models import Notice
+from membership.notice_models import Notice
 from tests.billing.books import accounts, assert_books_hold
 from tests.factories import AT, make_member
 from tests.marketplace.store_world import ONE_TIME, PACK, acting_for, buy, open_store, set_listing

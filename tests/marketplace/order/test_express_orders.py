@@ -20,7 +20,8 @@ from marketplace.order.order_batches import Gatherer
 from marketplace.order.orders import Wanted
 from marketplace.order.orders_api import OrderIn
 from membership import api_keys, hosts, taxes
-from membership.models import ApiKey, HostVersion
+from membership.catalogue_models import HostVersion
+from membership.models import ApiKey
 from tests.factories import AT, make_member
 from tests.marketplace.store_world import CRM_ONLY, FREE, ONE_TIME, PACK, open_store
 from tests.served import Answer, Served

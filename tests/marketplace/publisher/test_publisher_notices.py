@@ -21,7 +21,7 @@ from marketplace.store import reviews
 from marketplace.store.listing_models import Listing
 from membership import mailboxes
 from membership.mailboxes import Facts
-from membership.models import Notice
+from membership.notice_models import Notice
 from tests.factories import make_member, make_user
 from tests.marketplace.publisher.test_service_terms import FORM, HARBOR, SLUG, YUNQI
 from tests.marketplace.services_world import PRICE, accept, deliver, dispute, offer_service, order_service

@@ -18,7 +18,7 @@ from marketplace.release.lifecycle_models import ListingTransition, VersionTrans
 from marketplace.release.version_models import ListingVersion
 from marketplace.store.listing_models import Listing
 from membership import notices
-from membership.models import Notice
+from membership.notice_models import Notice
 from tests.factories import AT, make_member
 from tests.marketplace.store_world import FREE, acting_for, buy, open_store
 

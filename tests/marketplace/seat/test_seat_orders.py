@@ -22,7 +22,7 @@ from marketplace.license.license_models import License
 from marketplace.order import coupons, order_refunds, orders, pricing
 from marketplace.order.order_models import Order
 from marketplace.seat import seat_orders, seats
-from membership.models import Notice
+from membership.notice_models import Notice
 from tests.billing.books import accounts, assert_books_hold
 from tests.factories import AT, make_member, make_user
 from tests.marketplace.store_world import CRM_ONLY, ONE_TIME, acting_for, buy, open_store, set_listing

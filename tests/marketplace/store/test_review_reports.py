@@ -9,7 +9,7 @@ from core.ids import new_id
 from marketplace.store import review_reports, reviews
 from marketplace.store.listing_models import Listing
 from marketplace.store.review_models import Review, ReviewReport
-from membership.models import Notice
+from membership.notice_models import Notice
 from tests.factories import AT, make_member
 from tests.marketplace.store_world import FREE, acting_for, buy, open_store
 from tests.sign_in import client_as
