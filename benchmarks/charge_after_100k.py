@@ -9,7 +9,7 @@ from sqlalchemy import text
 from benchmarks.figures import figure, tell
 from benchmarks.stage import fill, stage
 from billing.ledger.accounts import Account
-from billing.wallet import wallets
+from billing.wallet import balances, wallets
 from core import clock
 from core.actor import Actor
 from core.db import SYSTEM, transaction
@@ -38,7 +38,7 @@ def _once(member_id: uuid.UUID) -> float:
     with transaction(acting):
         result = wallets.charge(_request(member_id, clock.now()))
     with transaction(acting):
-        balance = wallets.balance(member_id, "CNY", at=clock.now())
+        balance = balances.balance(member_id, "CNY", at=clock.now())
     took = time.perf_counter() - started
     assert (result.status, balance.available_minor) == ("new", result.balance_after_minor)
     return took

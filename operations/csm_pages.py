@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from marshmallow import Schema, ValidationError, fields, pre_load, validate
 from sqlalchemy import select
 
-from billing.wallet import wallets
+from billing.wallet import balances
 from core.access import requires
 from core.actor import actor
 from core.charts import Chart, Spark, bar_chart, sparkline
@@ -206,7 +206,7 @@ def _offer_page(member_id: uuid.UUID, form: dict[str, Any], *, errors: Any = Non
         choice = [listing for listing in on_sale if listing.id not in taken or listing.is_repeatable or listing.slug == form["listing"]]
         chosen = next((listing for listing in choice if listing.slug == form["listing"]), None)
         prices = {listing.slug: pricing.shown_minor(listing, at, member_id) for listing in choice}
-        balance = wallets.balance(member_id, member.currency, at=at)
+        balance = balances.balance(member_id, member.currency, at=at)
         toil = _best_toil(member_id, chosen, at) if chosen else None
         if not form.get("reason") and not errors:
             form["reason"] = _reason(chosen, toil)

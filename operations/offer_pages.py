@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from marshmallow import Schema, ValidationError, fields, validate
 from sqlalchemy import case, func, select
 
-from billing.wallet import wallets
+from billing.wallet import balances
 from core.access import MEMBERS, requires
 from core.actor import actor
 from core.clock import now
@@ -132,7 +132,7 @@ def _page(*, errors: Any = None, status: int = 200) -> ResponseReturnValue:
         publishers = {p.id: p for p in session.scalars(select(Publisher))} if open_ones else {}
         standing = entitlements.standing_of(acting.member) if open_ones else Standing()
         member = session.get_one(Member, acting.member)
-        grants = wallets.open_grants(acting.member, member.currency, at=at)
+        grants = balances.open_grants(acting.member, member.currency, at=at)
         obstacles: dict[entitlements.Verdict, str] = {}
         cards = [_card(one, publishers[one.listing.publisher_id], standing, grants, obstacles, at) for one in open_ones]
     return render_template(

@@ -14,7 +14,7 @@ from billing.subscription import subscription_credits as credits_of
 from billing.subscription import subscription_previews as previews
 from billing.subscription.subscription_models import SubscriptionCharge
 from billing.subscription.subscription_previews import Due, Preview, Wallet
-from billing.wallet import wallets
+from billing.wallet import balances, wallets
 from core.db import db
 from core.errors import Conflict
 from core.ids import derived, request_hash
@@ -143,7 +143,7 @@ def confirm(preview: Preview, price_minor: int) -> None:
 
 def with_wallet(preview: Preview, member_id: uuid.UUID, *, at: datetime) -> Preview:
     """The same, with what the wallet gives and gets back: the ledger itself does it, and it is undone."""
-    available = wallets.balance(member_id, preview.currency, at=at).available_minor
+    available = balances.balance(member_id, preview.currency, at=at).available_minor
     seen = Wallet(available)
     if preview.dues or preview.credits:
         tried = db.session.begin_nested()

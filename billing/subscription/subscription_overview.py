@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from billing.subscription import coming_charges, coming_terms, subscription_values
 from billing.subscription.coming_charges import Coming, Draw
 from billing.subscription.subscription_models import SubscriptionCharge
-from billing.wallet import wallets
+from billing.wallet import balances
 from membership import catalogue, contracts, motions, subscriptions, terms
 from membership.catalogue_models import Edition, ProductLine
 from membership.subscription_models import Subscription
@@ -134,7 +134,7 @@ def of_member(member_id: uuid.UUID, grace: timedelta, *, at: datetime) -> Overvi
     running = [item for item in shown if item.is_running]
     used = {item.line.code for item in running}
     free = [line for code, line in lines.items() if code not in used]
-    available = wallets.balance(member_id, seller.currency, at=at).available_minor
+    available = balances.balance(member_id, seller.currency, at=at).available_minor
     return Overview(seller.currency, available, running, [item for item in shown if not item.is_running], free)
 
 

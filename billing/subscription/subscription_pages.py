@@ -14,7 +14,7 @@ from billing.subscription import subscription_previews as previews
 from billing.subscription.subscription_charges import ChangeTo, Done, Start
 from billing.subscription.subscription_previews import Preview
 from billing.subscription.subscription_schemas import ChangeForm, ChangePreviewForm, StartForm, WishForm
-from billing.wallet import wallets
+from billing.wallet import balances
 from core.access import MEMBERS, requires
 from core.actor import actor
 from core.clock import now
@@ -248,7 +248,7 @@ def _preview_page(
     reuse = form_id if failure is not None and failure.code != "id_reused" else None
     page = render_template(
         "account/subscription_preview.html", preview=preview, line=line, subscription=subscription, wish=wish, said=_said(wish), failure=failure,
-        can_try=can_try, editions=catalogue.all_editions(), balance=wallets.balance(acting.member, preview.currency, at=at), form_id=reuse or new_id(),
+        can_try=can_try, editions=catalogue.all_editions(), balance=balances.balance(acting.member, preview.currency, at=at), form_id=reuse or new_id(),
         period=preview.period, trial_days=current_app.extensions["settings"].trial_days, at=at,
         top_up_url=_top_up_url(preview.missing_minor, back) if preview.missing_minor else None,
     )  # fmt: skip

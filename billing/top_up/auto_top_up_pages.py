@@ -12,7 +12,7 @@ from billing.payment import payment_methods
 from billing.top_up import auto_top_up_words, auto_top_ups
 from billing.top_up.auto_top_up_schemas import AutoTopUpForm, WarningForm
 from billing.top_up.auto_top_ups import Terms
-from billing.wallet import balance_warnings, wallets
+from billing.wallet import balance_warnings, balances
 from billing.wallet.wallet_pages import MAY_PAY, wallet
 from billing.wallet.wallet_schemas import errors_of
 from core.access import MEMBERS, requires
@@ -56,7 +56,7 @@ def _page(asked: Mapping[str, str], *, errors: Mapping[str, Any] | None = None, 
             standing=auto_top_ups.standing(one, at=at) if one else None, card=auto_top_ups.card_of(one) if one else None,
             words=auto_top_up_words.sentences(auto_top_ups.terms_of(one), auto_top_ups.card_of(one), given, one.currency) if one else None,
             why=auto_top_up_words.why_stopped(one.stop_reason, given) if one and one.state == "stopped" else None, name_of=auto_top_up_words.name_of,
-            available=wallets.balance(member.id, member.currency, at=at).available_minor,
+            available=balances.balance(member.id, member.currency, at=at).available_minor,
         )  # fmt: skip
     return page, status
 

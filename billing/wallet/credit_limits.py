@@ -10,7 +10,7 @@ from sqlalchemy import text
 from billing.approval import approvals
 from billing.approval.approval_models import Approval
 from billing.approval.approvals import Done, Kind, Proposal
-from billing.wallet import wallets
+from billing.wallet import balances
 from core.actor import Actor
 from core.db import db
 from core.errors import Invalid
@@ -27,7 +27,7 @@ def propose(member: Member, id: uuid.UUID, limit_minor: int, code: str, reason: 
     if limit_minor < 0:
         raise Invalid(_("Enter an amount like 1,000.00, or 0 for none."), field="limit")
     first = db.session.get(Approval, id)
-    before = first.details.get("before_minor", 0) if first else wallets.balance(member.id, member.currency, at=at).credit_limit_minor
+    before = first.details.get("before_minor", 0) if first else balances.balance(member.id, member.currency, at=at).credit_limit_minor
     details = {"limit_minor": limit_minor, "before_minor": before}
     rise = max(limit_minor - before, 0)
     return approvals.propose(Proposal(id, "credit_limit", member.id, member.currency, rise, code, reason, details), acting, at=at)

@@ -13,7 +13,7 @@ from billing.approval import approvals
 from billing.finance.finance_blueprint import finance
 from billing.ledger import ledger_queries
 from billing.top_up import auto_top_ups
-from billing.wallet import credit_limits, holds, wallet_overview, wallets
+from billing.wallet import balances, credit_limits, holds, wallet_overview
 from billing.wallet.wallet_schemas import Money, errors_of
 from core.access import requires
 from core.actor import actor
@@ -63,7 +63,7 @@ def _page(member_id: uuid.UUID, *, form: Mapping[str, Any] | None = None, errors
         member = find_member(member_id)
         standing = wallet_overview.standing(member.id)
         page = render_template(
-            "finance/member_wallet.html", member=member, at=at, balance=wallets.balance(member.id, member.currency, at=at), currency=member.currency,
+            "finance/member_wallet.html", member=member, at=at, balance=balances.balance(member.id, member.currency, at=at), currency=member.currency,
             grants=wallet_overview.grants(member.id, member.currency, at=at), order_words=wallet_overview.order_in_words(), holds=holds.recent(member.id),
             standing=standing, used=auto_top_ups.standing(standing.auto, at=at) if standing.auto else None, reasons=approvals.REASONS,
             entity=ledger_queries.entity_for(member.currency), form=form or {}, errors=errors, new_id=str((form or {}).get("id") or new_id()),

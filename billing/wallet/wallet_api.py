@@ -9,7 +9,7 @@ from sqlalchemy import select
 from billing.ledger.ledger_models import LedgerTransaction
 from billing.top_up import bank_transfers, top_up_jobs, top_ups
 from billing.top_up.top_up_models import TopUp
-from billing.wallet import wallet_entries, wallet_overview, wallets
+from billing.wallet import balances, wallet_entries, wallet_overview, wallets
 from billing.wallet.wallet_schemas import ConfirmationIn, EntryOut, TopUpIn, TopUpOut, WalletOut
 from core.access import MEMBERS, requires
 from core.actor import actor
@@ -36,7 +36,7 @@ def show_wallet() -> dict[str, Any]:
 
 def overview(member: Member, at: datetime) -> dict[str, Any]:
     """A wallet as `WalletOut` shows it."""
-    found = wallets.balance(member.id, member.currency, at=at)
+    found = balances.balance(member.id, member.currency, at=at)
     grants = wallet_overview.grants(member.id, member.currency, at=at)
     standing = wallet_overview.standing(member.id)
     ends = grants.next_expiry

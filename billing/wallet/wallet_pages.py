@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 
 from billing.payment import payment_methods
 from billing.top_up import top_up_offers
-from billing.wallet import holds, wallet_entries, wallet_overview, wallets
+from billing.wallet import balances, holds, wallet_entries, wallet_overview
 from core.access import MEMBERS, requires
 from core.actor import actor
 from core.clock import now
@@ -29,7 +29,7 @@ def show_wallet() -> ResponseReturnValue:
     with transaction(acting) as session:
         member = session.get_one(Member, acting.member)
         grants = wallet_overview.grants(member.id, member.currency, at=at)
-        balance = wallets.balance(member.id, member.currency, at=at)
+        balance = balances.balance(member.id, member.currency, at=at)
         page = wallet_entries.list_entries(member.id, member.currency, request.args.get("after"))
         return render_template(
             "account/wallet.html",

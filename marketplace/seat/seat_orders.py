@@ -10,7 +10,7 @@ from datetime import datetime
 
 from flask_babel import gettext as _
 
-from billing.wallet import wallets
+from billing.wallet import balances
 from core import audit
 from core.actor import actor
 from core.db import db
@@ -69,7 +69,7 @@ def preview(member_id: uuid.UUID, license_id: uuid.UUID, more: int, *, at: datet
 def wallet_preview(found: More, *, at: datetime) -> previews.Preview:
     """The charge laid on the wallet as it is."""
     member_id, currency = found.license.member_id, found.quote.listing.currency
-    balance, grants = wallets.contents(member_id, currency, at=at)
+    balance, grants = balances.contents(member_id, currency, at=at)
     return previews.of(found.quote, grants, balance.credit_minor)
 
 

@@ -11,7 +11,7 @@ from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 from marshmallow import ValidationError, fields
 
-from billing.wallet import wallets
+from billing.wallet import balances
 from core.access import requires
 from core.actor import actor
 from core.clock import now
@@ -143,7 +143,7 @@ def _confirmation(
             found, errors, status = None, errors or error.fields or None, error.status
             failure = failure or (None if errors else error)
         wallet = seat_orders.wallet_preview(found, at=at) if found else None
-        balance = wallets.balance(acting.member, owned.order.currency, at=at)
+        balance = balances.balance(acting.member, owned.order.currency, at=at)
         page = render_template(
             "storefront/seats_more.html", owned=owned, listing=owned.listing, license=owned.license, found=found, preview=wallet, balance=balance, count=count,
             errors=errors, failure=failure, form_id=form_id or new_id(),

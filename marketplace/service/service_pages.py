@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from marshmallow import ValidationError
 
-from billing.wallet import wallets
+from billing.wallet import balances, wallets
 from core import formats
 from core.access import MEMBERS, STAFF, requires
 from core.actor import actor
@@ -100,7 +100,7 @@ def _confirmation(slug: str, form: dict[str, Any], *, errors: Any = None, failur
     with transaction(acting):
         listing, publisher = service_offerings.find(slug)
         rate, parts = services.quote(acting.member, listing, publisher, at=at)
-        balance = wallets.balance(acting.member, listing.currency, at=at)
+        balance = balances.balance(acting.member, listing.currency, at=at)
         missing = (
             int(failure.extra["missing_minor"]) if isinstance(failure, wallets.InsufficientFunds) else max(0, listing.price_minor - balance.available_minor)
         )

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from marshmallow import ValidationError
 
-from billing.wallet import wallets
+from billing.wallet import balances
 from billing.wallet.wallets import InsufficientFunds
 from core.access import MEMBERS, requires
 from core.actor import actor
@@ -99,7 +99,7 @@ def _confirmation(
         quote = quote.without_charge() if by_run else quote
         parts = listing_bundles.parts(acting.member, terms, at=at, discount_minor=discount) if terms.kind == "bundle" else []
         quote = listing_bundles.whole(terms, parts, quote.tax_rate_bp) if parts else quote
-        balance, grants = wallets.contents(acting.member, terms.currency, at=at)
+        balance, grants = balances.contents(acting.member, terms.currency, at=at)
         preview = previews.of(quote, grants, 0 if parts else balance.credit_minor)
         current = next(one for one in listings.public_versions(terms.id) if one.number == terms.version)
         page = render_template(

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from billing.ledger.accounts import Account as A
 from billing.refund import refunds
-from billing.wallet import wallets
+from billing.wallet import balances, wallets
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
 from core.money import basis_points, tax_included
@@ -73,7 +73,7 @@ def post(book_id: uuid.UUID, at: datetime, kind: str, *moves: Move) -> None:
 def wallet(member: Member, at: datetime) -> tuple[int, int]:
     """Paid money and bonus."""
     with transaction(SYSTEM):
-        held = wallets.balance(member.id, "CNY", at=at)
+        held = balances.balance(member.id, "CNY", at=at)
     return held.paid_minor, held.bonus_minor
 
 

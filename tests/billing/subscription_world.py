@@ -9,7 +9,7 @@ from billing.renewal.renewal_models import PriceNotice
 from billing.renewal.renewals import RunResult
 from billing.subscription import subscription_charges
 from billing.subscription.subscription_charges import ChangeTo, Start
-from billing.wallet import wallets
+from billing.wallet import balances, wallets
 from core.actor import SYSTEM, Actor
 from core.db import db, transaction
 from core.ids import new_id, request_hash
@@ -124,5 +124,5 @@ def put_in(member: Member, paid: int, bonus: int = 0, *, at: datetime = AT) -> i
 def balance(member: Member, at: datetime = AT) -> tuple[int, int]:
     """Paid and bonus money of the member's wallet."""
     with transaction(SYSTEM):
-        found = wallets.balance(member.id, "CNY", at=at)
+        found = balances.balance(member.id, "CNY", at=at)
     return found.paid_minor, found.bonus_minor

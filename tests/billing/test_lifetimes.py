@@ -12,7 +12,7 @@ from billing.approval import corrections
 from billing.ledger.accounts import Account as A
 from billing.refund import card_refunds
 from billing.top_up import top_ups
-from billing.wallet import holds, wallets
+from billing.wallet import balances, holds, wallets
 from core.db import SYSTEM, db, transaction
 from core.ids import new_id, request_hash
 from membership.models import Member
@@ -117,7 +117,7 @@ def test_11_what_is_held_cannot_go_back_to_the_card_and_what_was_captured_can_be
     give_back(member, charge, at, 250_00)
     assert accounts(member.id) == {A.STRIPE_CLEARING: -1_000_00, A.WALLET_PAID: 1_000_00}
     with transaction(SYSTEM):
-        assert wallets.balance(member.id, "CNY", at=at).available_minor == 650_00
+        assert balances.balance(member.id, "CNY", at=at).available_minor == 650_00
 
 
 def limit(member: Member, amount: int) -> None:

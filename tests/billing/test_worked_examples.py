@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy.exc import DBAPIError
 
 from billing.ledger.accounts import Account as A
-from billing.wallet import holds, wallets
+from billing.wallet import balances, holds, wallets
 from core.db import SYSTEM, db, transaction
 from core.ids import new_id, request_hash
 from core.money import split, tax_included
@@ -183,7 +183,7 @@ def test_11_a_hold_moves_nothing_and_its_capture_is_a_purchase(member: Member, a
         hold = holds.place(member.id, holds.Wanted(new_id(), 318_00, "three days of setup"), at=at, created_by=None)
     assert accounts(member.id) == before
     with transaction(SYSTEM):
-        found = wallets.balance(member.id, "CNY", at=at)
+        found = balances.balance(member.id, "CNY", at=at)
     assert (found.held_minor, found.available_minor) == (318_00, 782_00)
     with transaction(SYSTEM):
         holds.capture_service(member.id, hold.id, new_id(), 106_00, at=at, memo=None, created_by=None)

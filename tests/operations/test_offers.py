@@ -10,7 +10,7 @@ from flask import Flask
 from flask_babel import force_locale
 from sqlalchemy import Engine, select, text
 
-from billing.wallet import wallets
+from billing.wallet import balances, wallets
 from core.actor import Actor
 from core.audit import AuditEntry
 from core.db import SYSTEM, db, transaction
@@ -49,7 +49,7 @@ def sent(member: Member, csm: Actor, slug: str = "robot", days: int = 3_650, **c
 
 def balance(member: Member) -> int:
     with transaction(SYSTEM):
-        return wallets.balance(member.id, "CNY", at=AT).available_minor
+        return balances.balance(member.id, "CNY", at=AT).available_minor
 
 
 def test_sending_tells_the_member_once_and_is_audited(csm: Actor) -> None:

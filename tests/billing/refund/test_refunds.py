@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from billing.ledger.accounts import Account as A
 from billing.refund import refunds
 from billing.refund.refunds import Part
-from billing.wallet import wallets
+from billing.wallet import balances, wallets
 from core.actor import Actor, kind_of
 from core.db import SYSTEM, db, transaction
 from core.errors import IdReused, Invalid
@@ -217,7 +217,7 @@ def test_what_was_bought_on_credit_and_paid_since_comes_back_as_one_grant_of_all
     assert accounts(member.id) == {A.STRIPE_CLEARING: -318_00, A.STORE_REVENUE: 300_00, A.TAX_PAYABLE: 18_00}
     result = give_back(member, purchase, at + 2 * DAY, 318_00)
     with transaction(SYSTEM):
-        assert [(grant.id, grant.remaining_minor) for grant in wallets.open_grants(member.id, "CNY", at=at + 2 * DAY)] == [(result.refund_id, 318_00)]
+        assert [(grant.id, grant.remaining_minor) for grant in balances.open_grants(member.id, "CNY", at=at + 2 * DAY)] == [(result.refund_id, 318_00)]
     assert accounts(member.id) == {A.STRIPE_CLEARING: -318_00, A.WALLET_PAID: 318_00}
 
 

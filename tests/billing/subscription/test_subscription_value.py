@@ -289,9 +289,9 @@ class Value(RuleBasedStateMachine):
 
 
 def world_balances(member_id: Any, at: datetime) -> tuple[int, int]:
-    from billing.wallet import wallets
+    from billing.wallet import balances
 
-    found = wallets.balance(member_id, "CNY", at=at)
+    found = balances.balance(member_id, "CNY", at=at)
     return found.paid_minor, found.bonus_minor
 
 

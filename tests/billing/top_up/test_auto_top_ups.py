@@ -20,7 +20,7 @@ from billing.payment.stripe_gateway import Outcome
 from billing.top_up import auto_top_ups, top_up_jobs, top_ups
 from billing.top_up.auto_top_ups import Limits, NotStopped, Standing, Terms, judge
 from billing.top_up.top_up_models import AutoTopUp, TopUp
-from billing.wallet import balance_warnings, holds, wallet_jobs, wallets
+from billing.wallet import balance_warnings, balances, holds, wallet_jobs, wallets
 from core.clock import now
 from core.db import SYSTEM, db, transaction
 from core.embedded.stripe import Stripe
@@ -159,7 +159,7 @@ def test_the_job_charges_the_saved_card_and_the_webhook_settles(webhook: str, ca
     assert holder.until_settled(one.id).settled_at
     assert wallet_jobs.top_up_low_wallets() == 0
     with transaction(SYSTEM):
-        assert wallets.balance(holder.member.id, "CNY", at=now()).available_minor == 1_010_00
+        assert balances.balance(holder.member.id, "CNY", at=now()).available_minor == 1_010_00
     assert_books_hold()
 
 
@@ -205,7 +205,7 @@ def test_a_success_between_failures_starts_the_count_again(member: Member) -> No
         spend(member, 100_00, at) if what == "failed" and not attempts(member) else None
         at += timedelta(hours=2)
         with transaction(SYSTEM):
-            available = wallets.balance(member.id, "CNY", at=at).available_minor
+            available = balances.balance(member.id, "CNY", at=at).available_minor
         spend(member, max(1, available - 100_00), at) if available > 100_00 else None
         assert len(sweep(at)) == 1, what
         outcome(member, what, at)
@@ -230,7 +230,7 @@ def test_the_cap_holds_for_the_entitys_month_and_is_told_once(member: Member) ->
     for _ in range(2):
         at = AT + timedelta(days=len(attempts(member)))
         with transaction(SYSTEM):
-            spend_all = wallets.balance(member.id, "CNY", at=at).available_minor
+            spend_all = balances.balance(member.id, "CNY", at=at).available_minor
         spend(member, spend_all, at)
         assert len(sweep(at)) == 1
         outcome(member, "settled", at)
@@ -336,7 +336,7 @@ class AutoTopUps(RuleBasedStateMachine):
     @rule()
     def everything_is_spent(self) -> None:
         with transaction(SYSTEM):
-            available = wallets.balance(self.member.id, "CNY", at=self.at).available_minor
+            available = balances.balance(self.member.id, "CNY", at=self.at).available_minor
         if available:
             spend(self.member, available, self.at)
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from billing.ledger.accounts import Account
 from billing.top_up import bank_transfers, top_ups
 from billing.top_up.top_up_models import BankAccount, TopUp
-from billing.wallet import wallets
+from billing.wallet import balances
 from core.audit import AuditEntry
 from core.clock import now
 from core.db import SYSTEM, transaction
@@ -63,7 +63,7 @@ def test_another_amount_counts_as_it_arrived(member: Member, received: int, bonu
     done = _confirm(_announce(member, 100_000), received)
     assert (done.amount_minor, done.received_minor, done.bonus_minor) == (100_000, received, bonus)
     with transaction(SYSTEM):
-        balance = wallets.balance(member.id, "CNY", at=now())
+        balance = balances.balance(member.id, "CNY", at=now())
     assert (balance.paid_minor, balance.bonus_minor) == (received, bonus)
     assert_books_hold()
 

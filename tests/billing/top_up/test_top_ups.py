@@ -17,7 +17,7 @@ from billing.payment.payment_models import StripeEvent
 from billing.payment.stripe_gateway import Outcome
 from billing.top_up import top_up_jobs, top_ups
 from billing.top_up.top_up_models import TopUp
-from billing.wallet import wallets
+from billing.wallet import balances
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.embedded.stripe import Stripe
@@ -35,7 +35,7 @@ Make = Callable[..., Cardholder]
 
 def _paid(holder: Cardholder) -> int:
     with transaction(SYSTEM):
-        return wallets.balance(holder.member.id, "CNY", at=now()).paid_minor
+        return balances.balance(holder.member.id, "CNY", at=now()).paid_minor
 
 
 def _intents() -> list[Any]:
@@ -60,7 +60,7 @@ def test_the_signed_webhook_settles(webhook: str, cardholder: Make) -> None:
         Account.STRIPE_CLEARING: -100_000, Account.WALLET_PAID: 100_000, Account.BONUS_DISCOUNT: -10_000, Account.WALLET_BONUS: 10_000,
     }  # fmt: skip
     with transaction(SYSTEM) as session:
-        (bonus,) = [g for g in wallets.open_grants(holder.member.id, "CNY", at=now()) if g.kind == "bonus"]
+        (bonus,) = [g for g in balances.open_grants(holder.member.id, "CNY", at=now()) if g.kind == "bonus"]
         assert bonus.expires_at == settled.settled_at + timedelta(days=90)
         assert session.scalars(select(Notice.kind)).all() == ["top_up_settled"]
         assert session.scalars(select(OutboxMessage.topic)).all() == ["wallet.credited"]

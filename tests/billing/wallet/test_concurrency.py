@@ -17,7 +17,7 @@ from flask import Flask
 from sqlalchemy import create_engine, text
 
 from billing.ledger.accounts import Account as A
-from billing.wallet import wallets
+from billing.wallet import balances, wallets
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
 from core.settings import Settings
@@ -204,7 +204,7 @@ def test_a_wallet_can_be_read_while_it_is_being_charged(app: Flask, settings: Se
             {"m": member, "i": new_id(), "at": AT},
         )
         with transaction(SYSTEM):
-            assert wallets.balance(member, "CNY", at=AT).paid_minor == 1_000
+            assert balances.balance(member, "CNY", at=AT).paid_minor == 1_000
     engine.dispose()
     with transaction(SYSTEM):
-        assert wallets.balance(member, "CNY", at=AT).paid_minor == 990
+        assert balances.balance(member, "CNY", at=AT).paid_minor == 990

@@ -8,7 +8,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from billing.ledger.accounts import Account as A
-from billing.wallet import wallets
+from billing.wallet import balances, wallets
 from billing.wallet.consumption import bonus_part
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
@@ -83,6 +83,6 @@ def test_a_top_up_smaller_than_the_debt_makes_no_grant(app: Flask, at: datetime)
     charge(member, at, wallets.Target(A.STORE_REVENUE, 500, 500))
     with transaction(SYSTEM):
         wallets.credit(wallets.Credit(member, new_id(), request_hash("o"), "opening_balance", "CNY", at, 200))
-        assert not wallets.open_grants(member, "CNY", at=at)
-        assert wallets.balance(member, "CNY", at=at).receivable_minor == 300
+        assert not balances.open_grants(member, "CNY", at=at)
+        assert balances.balance(member, "CNY", at=at).receivable_minor == 300
     assert_books_hold()

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from billing.ledger import verify
 from billing.ledger.accounts import Account as A
-from billing.wallet import holds, wallet_jobs, wallets
+from billing.wallet import balances, holds, wallet_jobs, wallets
 from billing.wallet.hold_models import Hold
 from billing.wallet.wallets import HoldClosed, HoldExceeded, InsufficientFunds, WalletFrozen
 from core.db import SYSTEM, db, transaction
@@ -57,7 +57,7 @@ def spend(member: Member, amount: int, at: datetime = AT) -> wallets.ChargeResul
 def money(member: Member, at: datetime = AT) -> tuple[int, int, int, int]:
     """paid, bonus, held, available"""
     with transaction(SYSTEM):
-        found = wallets.balance(member.id, "CNY", at=at)
+        found = balances.balance(member.id, "CNY", at=at)
     return found.paid_minor, found.bonus_minor, found.held_minor, found.available_minor
 
 

@@ -11,7 +11,7 @@ from billing.approval.approvals import NeedsAnother
 from billing.ledger.accounts import Account
 from billing.payment import payment_methods, stripe_gateway
 from billing.top_up import auto_top_ups
-from billing.wallet import credit_limits, holds, wallets
+from billing.wallet import balances, credit_limits, holds, wallets
 from core.actor import Actor
 from core.clock import now
 from core.db import SYSTEM, db, transaction
@@ -29,7 +29,7 @@ def acting(user: User) -> Actor:
 
 def limit_of(member: Member) -> int:
     with transaction(SYSTEM):
-        return wallets.balance(member.id, "CNY", at=now()).credit_limit_minor
+        return balances.balance(member.id, "CNY", at=now()).credit_limit_minor
 
 
 def buy(member: Member, amount: int) -> wallets.ChargeResult:
@@ -79,7 +79,7 @@ def test_a_purchase_on_credit_never_passes_the_limit_and_the_next_top_up_pays_it
     with transaction(SYSTEM):
         wallets.credit(wallets.Credit(member.id, new_id(), request_hash("in"), "opening_balance", "CNY", now(), 80_00))
     with transaction(SYSTEM):
-        found = wallets.balance(member.id, "CNY", at=now())
+        found = balances.balance(member.id, "CNY", at=now())
     assert (found.receivable_minor, found.paid_minor) == (0, 30_00)
     assert_books_hold()
 

@@ -10,7 +10,7 @@ from flask import Flask
 from billing.ledger.accounts import Account
 from billing.top_up import bank_transfers, top_ups
 from billing.top_up.top_up_models import BankAccount
-from billing.wallet import holds, wallet_overview, wallets
+from billing.wallet import balances, holds, wallet_overview, wallets
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
@@ -94,7 +94,7 @@ def test_held_money_is_told_apart_and_given_back_from_the_page(app: Flask, membe
     assert client.post(f"/wallet/holds/{mine.id}/release").status_code == 303, "pressed twice"
     client.post(f"/wallet/holds/{ours.id}/release")
     with transaction(SYSTEM):
-        assert wallets.balance(member.id, "CNY", at=now()).held_minor == 10_00
+        assert balances.balance(member.id, "CNY", at=now()).held_minor == 10_00
     assert client_as(app, "viewer", member).post(f"/wallet/holds/{ours.id}/release").status_code == 403
 
 

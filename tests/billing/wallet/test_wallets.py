@@ -7,7 +7,7 @@ from flask import Flask
 from sqlalchemy import event
 
 from billing.ledger.accounts import Account
-from billing.wallet import wallets
+from billing.wallet import balances, wallets
 from core.actor import Actor
 from core.db import SYSTEM, transaction
 from core.errors import NotFound
@@ -27,7 +27,7 @@ def test_a_member_charges_its_own_wallet_once(app: Flask, at: datetime) -> None:
         first = wallets.charge(request)
     with transaction(me):
         again = wallets.charge(request)
-        balance = wallets.balance(member.id, "CNY", at=at)
+        balance = balances.balance(member.id, "CNY", at=at)
     assert (first.status, first.bonus_minor, first.paid_minor) == ("new", 100, 200)
     assert (again.status, again.balance_after_minor) == ("replayed", 800)
     assert (balance.paid_minor, balance.bonus_minor) == (800, 0)
@@ -39,7 +39,7 @@ def test_too_little_money_changes_nothing(app: Flask, at: datetime) -> None:
         wallets.charge(_request(member.id, at, wallets.Target(Account.STORE_REVENUE, 1_001)))
     assert failure.value.extra == {"missing_minor": 1}
     with transaction(SYSTEM):
-        assert wallets.balance(member.id, "CNY", at=at).paid_minor == 1_000
+        assert balances.balance(member.id, "CNY", at=at).paid_minor == 1_000
 
 
 def test_balance_and_grants_are_read_at_once(app: Flask, at: datetime) -> None:
@@ -55,10 +55,10 @@ def test_balance_and_grants_are_read_at_once(app: Flask, at: datetime) -> None:
             session.expunge_all()
             statements: list[str] = []
             event.listen(session.connection(), "before_cursor_execute", lambda *args, seen=statements: seen.append(args[2]))
-            balance, grants = wallets.contents(one.id, "CNY", at=moment)
+            balance, grants = balances.contents(one.id, "CNY", at=moment)
             assert len(statements) == (2 if moment > expires else 1)  # what has expired and is not swept yet is asked for
-            assert balance == wallets.balance(one.id, "CNY", at=moment)
-            assert [grant.id for grant in grants] == [grant.id for grant in wallets.open_grants(one.id, "CNY", at=moment)]
+            assert balance == balances.balance(one.id, "CNY", at=moment)
+            assert [grant.id for grant in grants] == [grant.id for grant in balances.open_grants(one.id, "CNY", at=moment)]
             assert sum(grant.remaining_minor for grant in grants) == balance.paid_minor + balance.bonus_minor
     with transaction(SYSTEM), pytest.raises(NotFound):
-        wallets.contents(new_id(), "CNY", at=at)
+        balances.contents(new_id(), "CNY", at=at)

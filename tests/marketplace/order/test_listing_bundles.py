@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from billing.ledger.accounts import Account
-from billing.wallet import wallets
+from billing.wallet import balances, wallets
 from core.actor import Actor
 from core.db import SYSTEM, transaction
 from core.errors import Invalid
@@ -95,7 +95,7 @@ def test_the_preview_is_the_charge_in_every_order_of_consumption(order, monkeypa
     with transaction(acting_for(member)):
         terms = pricing.offered(BUNDLE)
         quote = listing_bundles.whole(terms, listing_bundles.parts(member.id, terms, at=AT), 600)
-        preview = previews.of(quote, wallets.open_grants(member.id, "CNY", at=AT))
+        preview = previews.of(quote, balances.open_grants(member.id, "CNY", at=AT))
     placed = buy(member)
     assert (preview.drawn("paid"), preview.drawn("bonus"), preview.after_minor) == (placed.paid_minor, placed.bonus_minor, placed.balance_after_minor)
 
@@ -118,7 +118,7 @@ def test_without_the_money_nothing_of_it_stands():
     assert refused.value.extra["missing_minor"] == 1
     with transaction(SYSTEM) as session:
         assert session.query(Order).filter_by(member_id=member_id).count() == 0
-        assert wallets.balance(member_id, "CNY", at=AT).held_minor == 0
+        assert balances.balance(member_id, "CNY", at=AT).held_minor == 0
 
 
 def test_sent_again_it_is_the_same_bundle_and_bought_once():

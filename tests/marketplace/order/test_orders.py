@@ -19,7 +19,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from billing.ledger import verify
-from billing.wallet import wallets
+from billing.wallet import balances, wallets
 from core import db as core_db
 from core.composites import array
 from core.db import SYSTEM, transaction
@@ -104,7 +104,7 @@ def at_once(*calls: Callable[[], object]) -> list:
 
 def balance(member: Member) -> int:
     with transaction(SYSTEM):
-        return wallets.balance(member.id, "CNY", at=AT).available_minor
+        return balances.balance(member.id, "CNY", at=AT).available_minor
 
 
 def rows(owner: Engine, statement: str, **given: object) -> list:

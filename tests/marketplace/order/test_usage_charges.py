@@ -10,7 +10,7 @@ from sqlalchemy import select
 from billing.document import document_sources
 from billing.document.document_sources import Moved
 from billing.ledger.accounts import Account
-from billing.wallet import holds, wallets
+from billing.wallet import balances, holds, wallets
 from core.actor import Actor
 from core.db import SYSTEM, db, transaction
 from core.errors import Invalid
@@ -70,7 +70,7 @@ def finish(member_id, run_id, failure=None, at=AT):
 
 def held(member_id, at=AT):
     with transaction(SYSTEM):
-        return wallets.balance(member_id, "CNY", at=at).held_minor
+        return balances.balance(member_id, "CNY", at=at).held_minor
 
 
 def charged(member_id):

@@ -9,7 +9,7 @@ from flask_babel import force_locale
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from billing.wallet import wallets
+from billing.wallet import balances
 from core.actor import Actor
 from core.clock import now
 from core.db import SYSTEM, transaction
@@ -115,7 +115,7 @@ def test_from_the_form_to_an_order(app, partner, reviewer):
     assert buyer.post(f"/store/{SLUG}/order", data=sent).status_code == 302
     assert amounts(member.id, UUID(sent["id"])) == [1_000_00, 333_33]
     with transaction(SYSTEM):
-        assert wallets.balance(member.id, "CNY", at=now()).held_minor == PRICE
+        assert balances.balance(member.id, "CNY", at=now()).held_minor == PRICE
     assert_books_hold()
 
 
@@ -186,7 +186,7 @@ def test_other_terms_are_another_version_and_what_was_agreed_stays(app, partner,
     assert (amounts(member_id, before), amounts(member_id, after)) == ([1_000_00, 333_33], [1_000_00, 666_66])
     with transaction(SYSTEM):
         assert [services.show(member_id, one).order.version for one in (before, after)] == ["1.0.0", "1.1.0"]
-        assert wallets.balance(member_id, "CNY", at=now()).held_minor == PRICE + 1_666_66
+        assert balances.balance(member_id, "CNY", at=now()).held_minor == PRICE + 1_666_66
     assert reviewer.post(f"/review/listings/{SLUG}/versions/1.1.0/steps", data={"action": "yank", "reason": "priced by mistake"}).status_code == 302
     assert (listing().price_minor, listing().current_version, listing().name_en) == (PRICE, "1.0.0", "Pipeline review")
     assert_books_hold()

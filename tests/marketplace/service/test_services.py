@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from billing.document import document_jobs
 from billing.ledger.accounts import Account as A
-from billing.wallet import holds, wallets
+from billing.wallet import balances, holds, wallets
 from core.db import SYSTEM, db, transaction
 from core.errors import IdReused, Invalid, NotFound
 from core.ids import new_id
@@ -45,7 +45,7 @@ def member(app: Flask, at: datetime) -> Iterator[Member]:
 def money(member: Member, at: datetime) -> tuple[int, int]:
     """Available and held."""
     with transaction(SYSTEM):
-        found = wallets.balance(member.id, "CNY", at=at)
+        found = balances.balance(member.id, "CNY", at=at)
     return found.available_minor, found.held_minor
 
 

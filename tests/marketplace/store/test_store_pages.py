@@ -9,7 +9,7 @@ from html import unescape
 import pytest
 from sqlalchemy import event, select
 
-from billing.wallet import holds, wallets
+from billing.wallet import balances, holds, wallets
 from billing.wallet.wallet_models import Wallet
 from core import outbox
 from core.db import SYSTEM, db, transaction
@@ -478,6 +478,6 @@ def test_preview_and_charge_agree_on_several_grants(app, store, order, held, mon
         if held:
             holds.place(member.id, holds.Wanted(new_id(), held, "something else"), at=AT, created_by=None)
     with transaction(acting_for(member)):
-        preview = previews.of(pricing.quote(member.id, pricing.offered(PAID), 1, at=AT), wallets.open_grants(member.id, "CNY", at=AT))
+        preview = previews.of(pricing.quote(member.id, pricing.offered(PAID), 1, at=AT), balances.open_grants(member.id, "CNY", at=AT))
         placed = orders.place(member.id, PAID, orders.Wanted(new_id(), 53_000), at=AT)
     assert (preview.drawn("paid"), preview.drawn("bonus"), preview.after_minor) == (placed.paid_minor, placed.bonus_minor, placed.balance_after_minor - held)
