@@ -53,8 +53,7 @@ class Server:
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Answer one request."""
         try:
-            async with asyncio.timeout(BODY_S):
-                body = await self._body(scope, protocol)
+            body = await self._body(scope, protocol)
         except TimeoutError:
             protocol.response_empty(408, self._always)
             return
@@ -78,18 +77,19 @@ class Server:
             await in_thread(self._threads, chunks.close)
 
     async def _body(self, scope: Scope, protocol: HTTPProtocol) -> bytes:
-        """The request's body; of one that is too long only as much as it takes for Flask to refuse it."""
+        """The request's body; of one that is too long only as much as it takes for Flask to refuse it. Raises TimeoutError."""
         length = scope.headers.get("content-length")
-        if length is None and "transfer-encoding" not in scope.headers:
-            return b""
-        if length is not None:
-            return await protocol() if int(length) <= self._longest_body else b""
-        parts = bytearray()
-        async for part in protocol:
-            parts += part
-            if len(parts) > self._longest_body:
-                break
-        return bytes(parts)
+        if (length is None and "transfer-encoding" not in scope.headers) or (length is not None and not 0 < int(length) <= self._longest_body):
+            return b""  # there is nothing to wait for
+        async with asyncio.timeout(BODY_S):
+            if length is not None:
+                return await protocol()
+            parts = bytearray()
+            async for part in protocol:
+                parts += part
+                if len(parts) > self._longest_body:
+                    break
+            return bytes(parts)
 
     async def _express(self, scope: Scope, protocol: HTTPProtocol, body: bytes) -> bool:
         """Has a lane answered?"""
