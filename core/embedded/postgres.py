@@ -167,6 +167,7 @@ def _server_options() -> dict[str, str]:
         "listen_addresses": "",
         "max_connections": "200",
         "shared_buffers": f"{max(64, min(512, memory_mb // 4))}MB",
+        "wal_buffers": f"{max(4, min(64, memory_mb // 64))}MB",  # large batches on two connections wait for each other's writes where this is full
         "max_wal_size": "4GB",
         "wal_compression": "on",
         "random_page_cost": "1.1",
