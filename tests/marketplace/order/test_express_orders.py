@@ -48,8 +48,8 @@ class Lane:
 
 @pytest.fixture
 def lane(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lane]:
-    monkeypatch.setattr(api_keys, "TTL_S", 600.0)  # on a slow machine too, nothing is looked up again during a test
-    monkeypatch.setattr(hosts, "TTL_S", 600.0)
+    monkeypatch.setattr(api_keys._memory, "lasts_s", 600.0)  # on a slow machine too, nothing is looked up again during a test
+    monkeypatch.setattr(hosts._memory, "lasts_s", 600.0)
     hosts.forget_all()
     monkeypatch.setattr(clock, "CACHE_S", 600.0)
     monkeypatch.setitem(app.extensions, "movable_clock", clock.MovableClock())

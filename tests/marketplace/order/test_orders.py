@@ -65,8 +65,8 @@ class Gated(Gatherer):
 @pytest.fixture(autouse=True)
 def served(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """The web server's side of the application, with its express lane: `buy` goes through it."""
-    monkeypatch.setattr(api_keys, "TTL_S", 600.0)  # on a slow machine too, nothing is looked up again during a test
-    monkeypatch.setattr(hosts, "TTL_S", 600.0)
+    monkeypatch.setattr(api_keys._memory, "lasts_s", 600.0)  # on a slow machine too, nothing is looked up again during a test
+    monkeypatch.setattr(hosts._memory, "lasts_s", 600.0)
     hosts.forget_all()
     api_keys.forget_all()
     gatherer = Gated(app)

@@ -25,7 +25,7 @@ NEWER = ">=2.0,<3.0"
 
 @pytest.fixture
 def member(app, monkeypatch):
-    monkeypatch.setattr(hosts, "TTL_S", 600.0)  # on a slow machine too, nothing is looked up again during a test
+    monkeypatch.setattr(hosts._memory, "lasts_s", 600.0)  # on a slow machine too, nothing is looked up again during a test
     open_store(FREE, PACK, CRM_ONLY)
     pricing._offered.clear()
     hosts.forget_all()
