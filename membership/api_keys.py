@@ -3,11 +3,11 @@
 import hashlib
 import secrets
 import threading
-import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 
 from flask_babel import gettext as _
 from sqlalchemy import LargeBinary, any_, bindparam, exists, insert, or_, select
@@ -124,7 +124,7 @@ def identify(key_hash: bytes) -> Actor | None:
     One query, which where it is time looks up again all keys in use: a thousand busy keys cost a query every few seconds, not a thousand.
     Guessing cannot fill the memory, since only good keys are remembered.
     """
-    at = time.monotonic()
+    at = monotonic()
     with _lock:
         looks_at_all = _memory.is_old(at)
         due = [known_hash for known_hash, known in _memory.last.items() if known.used_in > _memory.turns - UNUSED_TURNS] if looks_at_all else []

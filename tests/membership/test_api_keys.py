@@ -1,11 +1,13 @@
 """Keys for machines: made, used, remembered for a few seconds, revoked."""
 
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from flask import Flask
 from sqlalchemy import Engine, event, text
 
+from core import memory
 from core.db import SYSTEM, db, transaction
 from membership import api_keys, cli
 from tests.factories import AT, make_member
@@ -38,6 +40,21 @@ def test_the_secret_is_not_kept(app: Flask, owner: Engine) -> None:
     assert secret.startswith(row.prefix)
 
 
+@pytest.fixture
+def pass_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
+    """The time that keys are remembered by stands still, and moves on by so many seconds."""
+    at = [1_000.0]
+    for module in (memory, api_keys):
+        monkeypatch.setattr(module, "monotonic", lambda: at[0])
+    api_keys.forget_all()
+
+    def move(seconds: float) -> None:
+        at[0] += seconds
+
+    yield move
+    api_keys.forget_all()
+
+
 def test_the_second_request_of_a_key_costs_no_query(app: Flask) -> None:
     headers = bearer("buyer", make_member())
     me(app, headers)
@@ -52,28 +69,24 @@ def test_the_second_request_of_a_key_costs_no_query(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("change", ["update api_key set revoked_at = now()", "update member set state = 'closed'"])
-def test_a_revoked_key_ends_within_the_ttl(app: Flask, owner: Engine, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
-    monkeypatch.setattr(api_keys._memory, "lasts_s", 0.2)
-    api_keys.forget_all()
+def test_a_revoked_key_ends_within_the_ttl(app: Flask, owner: Engine, pass_time: Callable[[float], None], change: str) -> None:
     headers = bearer("buyer", make_member())
     assert me(app, headers).status_code == 200
     with owner.begin() as connection:
         connection.execute(text(change))
     assert me(app, headers).status_code == 200  # another process revoked it: remembered here a little longer
-    time.sleep(0.25)
+    pass_time(api_keys.TTL_S / 2)
     assert me(app, headers).status_code == 401
 
 
-def test_many_keys_are_looked_up_again_together(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_keys_are_looked_up_again_together(app: Flask, pass_time: Callable[[float], None]) -> None:
     """Busy and idle keys alike: one query a look, whoever calls; a revoked one among them ends, its neighbours go on."""
-    monkeypatch.setattr(api_keys._memory, "lasts_s", 0.4)
-    api_keys.forget_all()
     keys = [bearer("buyer", make_member()) for _ in range(4)]
     assert [me(app, key).status_code for key in keys] == [200] * 4
     prefix = keys[3]["Authorization"].removeprefix("Bearer ")[: api_keys.PREFIX_LENGTH]
     with transaction(SYSTEM) as session:
         session.execute(text("update api_key set revoked_at = :at where prefix = :p"), {"at": AT, "p": prefix})
-    time.sleep(0.25)
+    pass_time(api_keys.TTL_S * 0.6)
     statements: list[str] = []
     listen = lambda _c, _k, statement, *_more: statements.append(statement)  # noqa: E731
     event.listen(db.engine, "before_cursor_execute", listen)
