@@ -15,6 +15,7 @@ from billing.document.document_pages import documents
 from billing.finance import finance_api, finance_pages, statement_pages
 from billing.finance.finance_blueprint import finance
 from billing.ledger import cli as billing_cli
+from billing.member import new_member_api, new_member_pages
 from billing.payment import card_pages, stripe_events
 from billing.payment.webhooks import webhooks
 from billing.refund import card_refund_jobs, disputes, own_refund_pages, refund_api, refund_pages
@@ -85,12 +86,13 @@ from marketplace.store.review_report_pages import review_reports_pages
 from marketplace.store.store_cli import store_cli
 from marketplace.store.store_pages import store
 from membership import api as members_api
-from membership import authentication, clock_pages, host_api, leaving
+from membership import authentication, clock_pages, host_api, leaving, member_facts_pages, people_pages
 from membership import cli as membership_cli
 from membership.account_pages import account, notice_pages
 from membership.home_pages import home
 from membership.host_pages import host_pages
 from membership.operator_pages import operator
+from membership.password_link_pages import new_password
 from membership.sign_in_pages import sign_in
 from membership.team_pages import invitations, team
 from operations import activity_api, csm_pages, events_api, offer_pages, offers_api, revenue_pages, run_use
@@ -198,6 +200,7 @@ PAGES = [
     notice_pages,
     team,
     invitations,
+    new_password,
     operator,
     host_pages,
     webhooks,

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.actor import actor
+from core.actor import Actor, actor
 from core.db import Base, db
 from core.ids import new_id
 
@@ -39,9 +39,10 @@ def record(
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
     reason: str | None = None,
+    by: Actor | None = None,
 ) -> None:
-    """Write down what the present actor does, in the transaction that does it. `action` is `noun.verb`."""
-    acting = actor()
+    """Write down what the present actor does (or `by`, who is not signed in yet), in the transaction that does it. `action` is `noun.verb`."""
+    acting = by or actor()
     db.session.add(
         AuditEntry(
             id=new_id(),

@@ -68,6 +68,7 @@ NAVIGATION: dict[str, list[NavItem]] = {
     ],
     "operator": [
         NavItem("operator.list_members", _l("Members"), "team"),
+        NavItem("operator.list_people", _l("Users"), "user"),
         NavItem("operator.list_api_keys", _l("API keys"), "key"),
         NavItem("hosts.list_releases", _l("Releases"), "apps"),
         NavItem("operator.list_audit", _l("Audit"), "ledger"),

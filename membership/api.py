@@ -12,9 +12,9 @@ from core.db import transaction
 from core.openapi import Blueprint
 from core.paging import Page, keyset
 from core.schemas import PageQuery, fails, page_of
-from membership import api_keys, entitlements, members
+from membership import api_keys, entitlements, member_facts, members
 from membership.models import ApiKey, Member
-from membership.schemas import ApiKeyIn, ApiKeyMade, ApiKeyOut, EntitlementsOut, MemberOut, MemberQuery, MeOut
+from membership.schemas import ApiKeyIn, ApiKeyMade, ApiKeyOut, EntitlementsOut, FactsIn, MemberOut, MemberQuery, MeOut
 
 blp = Blueprint("members_api", __name__, url_prefix="/api/v1", description="Members, API keys, and who am I")
 
@@ -59,6 +59,17 @@ def show_member(member_id: uuid.UUID) -> Member:
     """One member."""
     with transaction(actor()):
         return members.find(member_id)
+
+
+@blp.patch("/members/<uuid:member_id>")
+@blp.arguments(FactsIn)
+@blp.response(200, MemberOut)
+@fails(blp, 401, 403, 404, 422)
+@requires("operator")
+def change_member(facts: dict[str, Any], member_id: uuid.UUID) -> Member:
+    """Note other facts about a member."""
+    with transaction(actor()):
+        return member_facts.change(member_id, facts, at=clock.now())
 
 
 @blp.get("/api-keys")

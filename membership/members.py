@@ -8,26 +8,18 @@ from datetime import datetime
 from typing import Any
 
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext as _l
 from sqlalchemy import BigInteger, Select, cast, func, or_, select, text
 
 from core.db import db
 from core.errors import Conflict, Invalid, NotFound
 from core.ids import new_id
+from membership import member_facts
 from membership.entity_models import LegalEntity
 from membership.models import Member
 from membership.subscription_models import Subscription
 
-SIZES = ("small", "medium", "large")
-SALES_CYCLES = ("short", "long")
-CHANNELS = ("direct", "agent")
 STATES = ("active", "closed")
-SIZE_NAMES = {"small": _l("Small"), "medium": _l("Medium"), "large": _l("Large")}
-INDUSTRY_NAMES = {
-    "retail": _l("Retail"), "manufacturing": _l("Manufacturing"), "education": _l("Education"), "health": _l("Health"), "finance": _l("Financial services"),
-    "logistics": _l("Logistics"), "software": _l("Software"), "consulting": _l("Consulting"), "catering": _l("Catering"), "real_estate": _l("Real estate"),
-    "tourism": _l("Tourism"), "construction": _l("Construction"), "agriculture": _l("Agriculture"), "media": _l("Media"), "other": _l("Other"),
-}  # fmt: skip
+NUMBER = re.compile(r"[A-Z0-9][A-Z0-9-]{0,15}")  # so that what is counted up from never grows beyond a bigint
 
 
 class NumberTaken(Conflict):
@@ -62,42 +54,47 @@ def create(
     number: str | None = None,
     csm_id: uuid.UUID | None = None,
     member_id: uuid.UUID | None = None,
+    request_hash: bytes | None = None,
 ) -> Member:
     """Make a member without a book or wallet: the caller opens them with `billing.wallet.wallets.open_book`. Raises Invalid, NumberTaken."""
-    if not name.strip():
-        raise Invalid(_("Enter a name."), field="name")
-    for field, value, allowed in (("size", size, SIZES), ("sales_cycle", sales_cycle, SALES_CYCLES), ("channel", channel, CHANNELS)):
-        if value not in allowed:
-            raise Invalid(_("Choose one of the options."), field=field)
-    db.session.execute(text("select pg_advisory_xact_lock(hashtext('member.number'))"))  # numbers are given out one by one
-    if number is None:
-        highest = db.session.scalar(select(func.max(cast(func.substring(Member.number, r"^M(\d{1,9})$"), BigInteger))))
-        number = f"M{(highest or 0) + 1:05d}"
-    elif db.session.scalar(select(Member.id).where(Member.number == number)):
-        raise NumberTaken(_("Another member has this number."), field="number")
+    given = {"name": name, "name_en": name_en, "industry": industry, "size": size, "sales_cycle": sales_cycle, "channel": channel, "csm_id": csm_id}
+    facts = member_facts.checked(given)
     made = Member(
         id=member_id or new_id(),
         entity_id=entity.id,
-        number=number,
-        name=name.strip(),
-        name_en=name_en,
-        industry=industry,
-        size=size,
-        sales_cycle=sales_cycle,
-        channel=channel,
+        number=_free(number),
         currency=entity.currency,
         state="active",
-        csm_id=csm_id,
         created_at=at,
+        request_hash=request_hash,
+        **facts,
     )
     db.session.add(made)
     db.session.flush()
     return made
 
 
-def industry_name(industry: str) -> str:
-    """An industry in the page's language; as it is where we have no word for it."""
-    return str(INDUSTRY_NAMES.get(industry, industry))
+def lock_numbers() -> None:
+    """Numbers are given out one by one: whoever makes a member waits for who is at it."""
+    db.session.execute(text("select pg_advisory_xact_lock(hashtext('member.number'))"))
+
+
+def next_number() -> str:
+    """The number after the highest of the form M00001."""
+    highest = db.session.scalar(select(func.max(cast(func.substring(Member.number, r"^M(\d{1,18})$"), BigInteger))))
+    return f"M{(highest or 0) + 1:05d}"
+
+
+def _free(wanted: str | None) -> str:
+    lock_numbers()
+    number = (wanted or "").strip().upper()
+    if not number:
+        return next_number()
+    if not NUMBER.fullmatch(number):
+        raise Invalid(_("A number has 1 to 16 letters from A to Z, digits or hyphens."), field="number")
+    if db.session.scalar(select(Member.id).where(func.upper(Member.number) == number)):
+        raise NumberTaken(_("Another member has this number; %(next)s is free.", next=next_number()), field="number")
+    return number
 
 
 def find(member_id: uuid.UUID) -> Member:

@@ -26,6 +26,7 @@ class Member(Base):
     state: Mapped[str]  # active | closed
     csm_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("app_user.id", use_alter=True))
     created_at: Mapped[datetime]
+    request_hash: Mapped[bytes | None]  # what it was taken on with, by page or API
     __table_args__ = (Index(None, "csm_id"),)
 
 

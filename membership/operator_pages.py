@@ -19,7 +19,7 @@ from core.errors import AppError
 from core.formats import in_zone
 from core.paging import Page, keyset
 from core.schedule import entries
-from membership import api_keys, catalogue, machinery, members, users
+from membership import api_keys, catalogue, machinery, member_facts, members, users
 from membership.models import ApiKey, Member
 from membership.schemas import ApiKeyForm
 from membership.subscription_models import Subscription
@@ -29,7 +29,10 @@ operator = Blueprint("operator", __name__, url_prefix="/operator")
 
 @operator.app_context_processor
 def _words() -> dict[str, Any]:
-    return {"industry_name": members.industry_name, "size_names": members.SIZE_NAMES}
+    return {
+        "industry_name": member_facts.industry_name, "industry_names": member_facts.INDUSTRY_NAMES, "size_names": member_facts.SIZE_NAMES,
+        "sales_cycle_names": member_facts.SALES_CYCLE_NAMES, "channel_names": member_facts.CHANNEL_NAMES,
+    }  # fmt: skip
 
 
 @operator.get("/members")
@@ -66,12 +69,15 @@ def show_member(member_id: uuid.UUID) -> ResponseReturnValue:
     """One member: its facts, people, subscriptions and keys."""
     with transaction(actor()) as db_session:
         member = members.find(member_id)
-        people = users.team(member_id)
+        people, csm = users.team(member_id), member_facts.csm_of(member)
         subscriptions = db_session.scalars(select(Subscription).where(Subscription.member_id == member_id).order_by(Subscription.started_at.desc())).all()
         keys = db_session.scalars(select(ApiKey).where(ApiKey.member_id == member_id).order_by(ApiKey.created_at.desc())).all()
         editions = catalogue.all_editions()
         lines = {line.code: line for line in catalogue.product_lines()}
-    return render_template("operator/member.html", member=member, people=people, subscriptions=subscriptions, keys=keys, editions=editions, lines=lines)
+    return render_template(
+        "operator/member.html", member=member, people=people, state_of=users.state, csm=csm, subscriptions=subscriptions, keys=keys, editions=editions,
+        lines=lines,
+    )  # fmt: skip
 
 
 @operator.get("/api-keys")

@@ -1,11 +1,13 @@
 """Shapes of the membership room's forms and JSON."""
 
+from typing import Any
+
 from flask_babel import lazy_gettext as _l
 from marshmallow import Schema, fields, validate
 
 from core.actor import MEMBER_ROLES, ROLES
 from core.schemas import Form, PageQuery
-from membership import api_keys, members
+from membership import api_keys, member_facts, members
 
 
 class InvitationForm(Form):
@@ -50,13 +52,41 @@ class ApiKeyForm(Form):
     member = fields.String(load_default="", metadata={"description": "The member's number, like M00001."})
 
 
+def _option(options: tuple[str, ...], **more: Any) -> fields.String:
+    return fields.String(validate=validate.OneOf(options), **more)
+
+
+class FactsForm(Form):
+    """What the operator notes about a member; `member_facts.checked` says what is not right with it."""
+
+    name = fields.String(load_default="")
+    name_en = fields.String(load_default="")
+    industry = fields.String(load_default="")
+    size = fields.String(load_default="")
+    sales_cycle = fields.String(load_default="")
+    channel = fields.String(load_default="")
+    csm_id = fields.UUID(load_default=None, allow_none=True, error_messages={"invalid_uuid": _l("Choose one of our customer success managers.")})
+
+
+class FactsIn(Schema):
+    """Facts to change; what is left out stays. Currency and number never change."""
+
+    name = fields.String(validate=validate.Length(1, member_facts.NAME_LENGTH), metadata={"description": "In Chinese."})
+    name_en = fields.String(allow_none=True, validate=validate.Length(max=member_facts.NAME_LENGTH))
+    industry = _option(member_facts.INDUSTRIES)
+    size = _option(member_facts.SIZES)
+    sales_cycle = _option(member_facts.SALES_CYCLES)
+    channel = _option(member_facts.CHANNELS)
+    csm_id = fields.UUID(allow_none=True, metadata={"description": "Who of us looks after it: a user whose role is `csm`."})
+
+
 class MemberQuery(PageQuery):
     """Filters of the list of members."""
 
     q = fields.String(load_default="", validate=validate.Length(max=100), metadata={"description": "Part of a name or number."})
     state = fields.String(load_default="", validate=validate.OneOf(("", *members.STATES)))
     industry = fields.String(load_default="")
-    size = fields.String(load_default="", validate=validate.OneOf(("", *members.SIZES)))
+    size = fields.String(load_default="", validate=validate.OneOf(("", *member_facts.SIZES)))
     product_line = fields.String(load_default="")
 
 
@@ -68,9 +98,9 @@ class MemberOut(Schema):
     name = fields.String(required=True)
     name_en = fields.String(required=True, allow_none=True)
     industry = fields.String(required=True)
-    size = fields.String(required=True, validate=validate.OneOf(members.SIZES))
-    sales_cycle = fields.String(required=True, validate=validate.OneOf(members.SALES_CYCLES))
-    channel = fields.String(required=True, validate=validate.OneOf(members.CHANNELS))
+    size = fields.String(required=True, validate=validate.OneOf(member_facts.SIZES))
+    sales_cycle = fields.String(required=True, validate=validate.OneOf(member_facts.SALES_CYCLES))
+    channel = fields.String(required=True, validate=validate.OneOf(member_facts.CHANNELS))
     currency = fields.String(required=True, metadata={"example": "CNY"})
     state = fields.String(required=True, validate=validate.OneOf(members.STATES))
     csm_id = fields.UUID(required=True, allow_none=True)

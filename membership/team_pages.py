@@ -17,7 +17,6 @@ from core.limits import limiter
 from core.settings import Settings
 from membership import authentication, catalogue, members, sessions, users
 from membership.home_pages import home_of
-from membership.models import User
 from membership.schemas import InvitationForm, PasswordForm, RoleForm, SeatForm
 
 team = Blueprint("team", __name__, url_prefix="/team")
@@ -62,7 +61,7 @@ def show_invitation(user_id: uuid.UUID) -> ResponseReturnValue:
 @requires("owner")
 def show_user(user_id: uuid.UUID) -> ResponseReturnValue:
     """One person: role, seat, access."""
-    return _render_user(user_id)
+    return render_user(user_id)
 
 
 @team.post("/users/<uuid:user_id>/role")
@@ -74,9 +73,9 @@ def change_role(user_id: uuid.UUID) -> ResponseReturnValue:
         with transaction(actor()):
             user = users.change_role(actor().member, user_id, form["role"], at=clock.now())
     except ValidationError as error:
-        return _render_user(user_id, error.messages_dict), 422
+        return render_user(user_id, error.messages_dict), 422
     except Conflict as error:
-        return _render_user(user_id, error.fields), error.status
+        return render_user(user_id, error.fields), error.status
     flash(_("%(name)s has another role now.", name=user.name), "success")
     return redirect(url_for("team.list_users"), 303)
 
@@ -90,9 +89,9 @@ def assign_seat(user_id: uuid.UUID) -> ResponseReturnValue:
         with transaction(actor()):
             user = users.assign_seat(actor().member, user_id, wanted) if wanted else users.release_seat(actor().member, user_id)
     except ValidationError as error:
-        return _render_user(user_id, error.messages_dict), 422
+        return render_user(user_id, error.messages_dict), 422
     except (Conflict, Invalid) as error:
-        return _render_user(user_id, error.fields), error.status
+        return render_user(user_id, error.fields), error.status
     flash(_("%(name)s has a seat now.", name=user.name) if wanted else _("%(name)s has no seat any more.", name=user.name), "success")
     return redirect(url_for("team.list_users"), 303)
 
@@ -105,7 +104,7 @@ def disable(user_id: uuid.UUID) -> ResponseReturnValue:
         with transaction(actor()):
             user = users.disable(actor().member, user_id, at=clock.now())
     except Conflict as error:
-        return _render_user(user_id, {"role": error.detail}), error.status
+        return render_user(user_id, {"role": error.detail}), error.status
     flash(_("%(name)s is shut out and holds no seat any more.", name=user.name), "success")
     return redirect(url_for("team.list_users"), 303)
 
@@ -155,23 +154,18 @@ def _render_team(form: Any, errors: Any = None) -> str:
     with transaction(actor()):
         people = users.team(actor().member)
         seats = _seats()
-    return render_template("account/team.html", people=people, form=form, errors=errors, state_of=_state_of, **seats)
+    return render_template("account/team.html", people=people, form=form, errors=errors, state_of=users.state, **seats)
 
 
-def _render_user(user_id: uuid.UUID, errors: Any = None) -> str:
+def render_user(user_id: uuid.UUID, errors: Any = None) -> str:
+    """The page of one person of the acting member. Raises NotFound."""
     with transaction(actor()):
         user = users.find(actor().member, user_id)
         seats = _seats()
-    return render_template("account/team_user.html", user=user, errors=errors, state=_state_of(user), **seats)
+    return render_template("account/team_user.html", user=user, errors=errors, state=users.state(user), **seats)
 
 
 def _seats() -> dict[str, Any]:
     """The running subscriptions with how many of their seats are taken, and the product lines' names."""
     running = members.running_of([actor().member])[actor().member]
     return {"running": running, "taken": users.seats_taken(actor().member), "lines": {line.code: line for line in catalogue.product_lines()}}
-
-
-def _state_of(user: User) -> str:
-    if user.disabled_at is not None:
-        return "disabled"
-    return "invited" if user.password_hash is None else "active"

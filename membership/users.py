@@ -3,11 +3,12 @@
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from flask import current_app
 from flask_babel import gettext as _
 from itsdangerous import BadData, URLSafeTimedSerializer
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from core import audit
@@ -150,6 +151,29 @@ def find(member_id: uuid.UUID, user_id: uuid.UUID) -> User:
     if found is None:
         raise NotFound(_("There is no such person in your team."))
     return found
+
+
+def find_anybody(user_id: uuid.UUID) -> User:
+    """One person, whoever it belongs to, locked: for the operator alone. Raises NotFound."""
+    found = db.session.scalar(select(User).where(User.id == user_id).with_for_update())
+    if found is None:
+        raise NotFound(_("There is no such person."))
+    return found
+
+
+def search(word: str, role: str) -> Select[Any]:
+    """People by a part of the name or address, and by role; empty means everybody. To be ordered and paged by the caller."""
+    statement = select(User)
+    if word := word.strip():
+        statement = statement.where(or_(User.name.icontains(word, autoescape=True), User.email.icontains(word, autoescape=True)))
+    return statement.where(User.role == role) if role else statement
+
+
+def state(user: User) -> str:
+    """Can this person sign in? `active`, `invited` (not accepted yet) or `disabled`."""
+    if user.disabled_at is not None:
+        return "disabled"
+    return "invited" if user.password_hash is None else "active"
 
 
 def change_role(member_id: uuid.UUID, user_id: uuid.UUID, role: str, *, at: datetime) -> User:

@@ -23,7 +23,7 @@ from core.ids import new_id
 from marketplace.license import licenses
 from marketplace.order import pricing
 from marketplace.store.listing_models import Listing
-from membership import members
+from membership import member_facts, members
 from membership.catalogue_models import Edition
 from membership.models import User
 from membership.subscription_models import Subscription
@@ -67,7 +67,7 @@ class MembersQuery(Schema):
 
     q = fields.String(load_default="")
     industry = fields.String(load_default="")
-    size = fields.String(load_default="", validate=validate.OneOf(("", *members.SIZES)))
+    size = fields.String(load_default="", validate=validate.OneOf(("", *member_facts.SIZES)))
     trend = fields.String(load_default="", validate=validate.OneOf(("", *directory.TRENDS)))
     whose = fields.String(load_default="", validate=validate.OneOf(("", "mine")))
     sort = fields.String(load_default="number", validate=validate.OneOf(tuple(directory.SORTS)))

@@ -343,7 +343,25 @@ def a_contract(_ids: Ids) -> dict[str, Any]:
     return CONTRACT | {"id": str(new_id()), "price_minor": 3_000_00}
 
 
+def a_person(member: Member) -> Ids:
+    return {"user_id": str(make_user("viewer", member, password_hash="x").id)}
+
+
+def a_new_member_form(_ids: Ids) -> dict[str, Any]:
+    kind = {"industry": "retail", "size": "small", "sales_cycle": "short", "channel": "direct"}
+    return {"id": str(new_id()), "name": "新会员", "number": "N-1", "owner.name": "王芳", "owner.email": "wang@example.com", **kind}
+
+
 ACTIONS = {
+    "operator.create_member": Action("operator", "member.create", nothing, a_new_member_form),
+    "members_api.create_member": Action(
+        "operator", "member.create", nothing, lambda _ids: {"id": str(new_id()), "name": "新会员", "owner": {"name": "王芳", "email": "wang@example.com"}}
+    ),
+    "operator.change_facts": Action(
+        "operator", "member.update", a_member, lambda ids: {k: v for k, v in a_new_member_form(ids).items() if k not in ("id", "number")}
+    ),
+    "members_api.change_member": Action("operator", "member.update", a_member, lambda _ids: {"size": "large"}),
+    "operator.create_password_link_for_anybody": Action("operator", "user.password_link", a_person, empty),
     "contracts.create_contract_page": Action("csm", "subscription.start", a_buyer_of_jade, a_contract),
     "contracts_api.create_contract": Action("operator", "subscription.start", a_buyer_of_jade, a_contract),
     "finance.save_seller": Action("finance", "legal_entity.update", an_entity, lambda ids: {**ids, "name": "新名称", "invoice_grouping": "month"}),

@@ -46,6 +46,18 @@
     all("details[data-menu][open]").forEach((menu) => { menu.open = false; menu.querySelector("summary").focus(); });
   });
 
+  // [data-copy="id"] copies that field and says so; where scripts do not run it is hidden, and the field can be selected.
+  all("[data-copy]").forEach((button) => {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const field = document.getElementById(button.dataset.copy);
+      field.select();
+      if (navigator.clipboard) await navigator.clipboard.writeText(field.value);
+      else document.execCommand("copy"); // plain http
+      button.nextElementSibling.textContent = button.dataset.copied;
+    });
+  });
+
   // [data-auto] on a select sends its form at once (with a button for those without scripts).
   all("select[data-auto]").forEach((select) => select.addEventListener("change", () => select.form.requestSubmit()));
 

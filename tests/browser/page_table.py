@@ -30,6 +30,7 @@ PAGES = [
     Page("sign_in.show_sign_in", "-", "/sign-in"),
     Page("api_docs.show_api", "-", "/api-docs"),
     Page("invitations.show_acceptance", "-", "{invitation}"),
+    Page("new_password.show_form", "-", "{new_password}"),
     Page("store.home", "owner", "/store"),
     Page("store.home", "owner", "/store?q=mail"),
     Page("store.home", "viewer", "/store?q=zzzzzz"),
@@ -198,7 +199,13 @@ PAGES = [
     Page("publishing.list_keys", "publisher", "/publisher/keys"),
     Page("publisher_notices.list_notices", "publisher", "/publisher/notices"),
     Page("operator.list_members", "operator", "/operator/members"),
+    Page("operator.new_member", "operator", "/operator/members/new"),
     Page("operator.show_member", "operator", "/operator/members/{member}"),
+    Page("operator.edit_facts", "operator", "/operator/members/{member}/facts"),
+    Page("operator.list_people", "operator", "/operator/people"),
+    Page("operator.list_people", "operator", "/operator/people?q=zzzzzz"),
+    Page("operator.show_person", "operator", "/operator/people/{user}"),
+    Page("operator.show_invitation", "operator", "/operator/people/{invited}/invitation"),
     Page("operator.list_api_keys", "operator", "/operator/api-keys"),
     Page("operator.list_audit", "operator", "/operator/audit"),
     Page("operator.status", "operator", "/operator/status"),
@@ -286,7 +293,16 @@ STAFF_PATHS = {
     "csm": ["/csm/", "/csm/members", "/csm/offers", "/csm/revenue"],
     "reviewer": ["/review", "/review/reports", "/review/listings"],
     "publisher": ["/publisher", "/publisher/services", "/publisher/claims", "/publisher/earnings", "/publisher/notices"],
-    "operator": ["/operator/members", "/operator/api-keys", "/operator/audit", "/operator/status", "/operator/clock", "/operator/releases"],
+    "operator": [
+        "/operator/members",
+        "/operator/members/new",
+        "/operator/people",
+        "/operator/api-keys",
+        "/operator/audit",
+        "/operator/status",
+        "/operator/clock",
+        "/operator/releases",
+    ],
 }
 HARBOR = "(select id from publisher where code = 'harbor-automation')"
 MEMBER = "(select id from member where number = 'M00001')"
@@ -353,6 +369,9 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
         page = context.new_page()
         page.goto(f"/team/users/{world.one('select id from app_user where email = ' + repr('new@demo.example'))}/invitation")
         link = page.locator("#f-link").input_value()
+        page.goto(f"/team/users/{world.one('select id from app_user where email = ' + repr('viewer@demo.example'))}?lang=en")
+        page.get_by_role("button", name="Make a link for a new password").click()
+        new_password = page.locator("#f-link").input_value()
     queries = {
         "member": f"select {MEMBER}",
         "toiling": "select member_id from license group by 1 order by count(*) desc, 1 limit 1",
@@ -389,4 +408,5 @@ def places(world: World, chromium: Browser) -> dict[str, str]:
         "own_listing": "select l.slug from listing l join publisher p on p.id = l.publisher_id where p.code = 'harbor-automation'"
         " and l.kind <> 'service_offering' and l.current_version is not null order by l.slug limit 1",
     }
-    return {name: str(world.one(query)) for name, query in queries.items()} | {"invitation": "/invitations/" + link.rpartition("/")[2]}
+    links = {"invitation": "/invitations/" + link.rpartition("/")[2], "new_password": "/new-password/" + new_password.rpartition("/")[2]}
+    return {name: str(world.one(query)) for name, query in queries.items()} | links
