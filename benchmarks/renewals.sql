@@ -37,3 +37,4 @@ insert into subscription (member_id, id, product_line, rank, period, currency, s
 insert into subscription_motion (member_id, id, subscription_id, motion, at, amount_minor, currency, term, rank, seats, arr_before_minor, arr_after_minor)
   select member, md5('motion' || g)::uuid, subscription, 'new', due - interval '31 days', 0, 'CNY', 1, rank, seats, 0, 12 * (rank * 10000 + seats * rank * 1000) from made;
 vacuum analyze member, book, wallet, ledger_transaction, lot, wallet_grant, posting, subscription, subscription_motion, subscription_charge, notice, edition_price;
+checkpoint;  -- a server that runs writes over old WAL files; else both sides would be measured while they make new ones
