@@ -85,8 +85,7 @@ from marketplace.store import buy_pages, reviews, store_api, store_pages
 from marketplace.store.review_report_pages import review_reports_pages
 from marketplace.store.store_cli import store_cli
 from marketplace.store.store_pages import store
-from membership import api as members_api
-from membership import authentication, clock_pages, host_api, leaving, member_facts_pages, people_pages
+from membership import api_key_api, authentication, clock_pages, host_api, leaving, member_api, member_facts_pages, people_pages
 from membership import cli as membership_cli
 from membership.account_pages import account, notice_pages
 from membership.home_pages import home
@@ -229,7 +228,8 @@ PAGES = [
     csm_pages.csm,
 ]
 APIS = [
-    members_api.blp,
+    api_key_api.blp,
+    member_api.blp,
     host_api.blp,
     orders_api.blp,
     order_refund_pages.blp,

@@ -354,13 +354,13 @@ def a_new_member_form(_ids: Ids) -> dict[str, Any]:
 
 ACTIONS = {
     "operator.create_member": Action("operator", "member.create", nothing, a_new_member_form),
-    "members_api.create_member": Action(
+    "member_api.create_member": Action(
         "operator", "member.create", nothing, lambda _ids: {"id": str(new_id()), "name": "新会员", "owner": {"name": "王芳", "email": "wang@example.com"}}
     ),
     "operator.change_facts": Action(
         "operator", "member.update", a_member, lambda ids: {k: v for k, v in a_new_member_form(ids).items() if k not in ("id", "number")}
     ),
-    "members_api.change_member": Action("operator", "member.update", a_member, lambda _ids: {"size": "large"}),
+    "member_api.change_member": Action("operator", "member.update", a_member, lambda _ids: {"size": "large"}),
     "operator.create_password_link_for_anybody": Action("operator", "user.password_link", a_person, empty),
     "contracts.create_contract_page": Action("csm", "subscription.start", a_buyer_of_jade, a_contract),
     "contracts_api.create_contract": Action("operator", "subscription.start", a_buyer_of_jade, a_contract),
@@ -369,8 +369,8 @@ ACTIONS = {
     "finance.remove_tax_rate": Action("finance", "tax_rate.remove", a_rate_to_come, dict),
     "operator.create_api_key": Action("operator", "api_key.create", nothing, lambda _ids: {"name": "x", "role": "finance"}),
     "operator.revoke_api_key": Action("operator", "api_key.revoke", a_key, empty),
-    "members_api.create_api_key": Action("operator", "api_key.create", nothing, lambda _ids: {"name": "x", "role": "finance"}),
-    "members_api.revoke_api_key": Action("operator", "api_key.revoke", a_key, empty),
+    "api_key_api.create_api_key": Action("operator", "api_key.create", nothing, lambda _ids: {"name": "x", "role": "finance"}),
+    "api_key_api.revoke_api_key": Action("operator", "api_key.revoke", a_key, empty),
     "finance.confirm_top_up": Action("finance", "bank_transfer.confirm", a_transfer, received),
     "finance.cancel_top_up": Action("finance", "bank_transfer.cancel", a_transfer, lambda _ids: {"reason": "it never came"}),
     "wallet_api.confirm_top_up": Action(

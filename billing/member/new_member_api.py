@@ -12,7 +12,7 @@ from core.clock import now
 from core.db import transaction
 from core.schemas import fails
 from membership import member_facts, users
-from membership.api import blp
+from membership.member_api import blp
 from membership.models import User
 from membership.schemas import MemberOut
 

@@ -33,6 +33,7 @@ from flask import Flask
 from billing.document import document_jobs, documents
 from core.db import db
 from core.settings import Settings
+from tests.billing.document.test_document_numbers import LATER
 job = json.loads(sys.stdin.readline())
 app = Flask("worker")
 app.config.update(SQLALCHEMY_DATABASE_URI=job["url"])
