@@ -41,14 +41,41 @@ def test_every_page_is_in_the_table(_app: Flask) -> None:  # noqa: PT019 (no row
     assert known - pages == set(), "these no longer exist"
 
 
-def faults_of(world: World, chromium: Browser, role: str, path: str, view: checks.View) -> list[str]:
-    return checks.check_page(chromium, world.base + path, view, world.cookies(chromium, role), SHOTS / "pages", also=word_faults)
+class LastTab:
+    """The tab that was used last; opened anew only for another person or view."""
+
+    def __init__(self, world: World, chromium: Browser) -> None:
+        self._world, self._chromium = world, chromium
+        self._is: tuple[str, checks.View] | None = None
+        self._tab: checks.Tab | None = None
+
+    def of(self, role: str, view: checks.View) -> checks.Tab:
+        if self._tab is None or self._is != (role, view):
+            self.close()
+            self._is, self._tab = (role, view), checks.Tab(self._world.visit(self._chromium, role, view).new_page())
+        return self._tab
+
+    def close(self) -> None:
+        if self._tab is not None:
+            self._tab.page.context.close()
+            self._tab = None
+
+
+@pytest.fixture(scope="module")
+def last_tab(world: World, chromium: Browser) -> Iterator[LastTab]:
+    last = LastTab(world, chromium)
+    yield last
+    last.close()
+
+
+def faults_of(world: World, last_tab: LastTab, role: str, path: str, view: checks.View) -> list[str]:
+    return checks.check_tab(last_tab.of(role, view), world.base + path, view, SHOTS / "pages", also=word_faults)
 
 
 @pytest.mark.parametrize(("page", "n"), NAMED)
-def test_page(world: World, chromium: Browser, ids: dict[str, str], page: Page, n: int) -> None:
-    view = checks.VIEWS[(n * 3 + 1) % len(checks.VIEWS)]
-    assert faults_of(world, chromium, page.role, page.path.format(**ids), view) == []
+def test_page(world: World, last_tab: LastTab, ids: dict[str, str], page: Page, n: int) -> None:
+    view = checks.VIEWS[n // 4 % len(checks.VIEWS)]  # neighbours share a tab
+    assert faults_of(world, last_tab, page.role, page.path.format(**ids), view) == []
 
 
 @pytest.mark.long
@@ -160,7 +187,7 @@ def test_long_lists_cost_as_many_queries_as_short_ones(counter: Counter, ids: di
 
 
 @pytest.mark.parametrize("n", range(len(EMPTY_PATHS)), ids=lambda n: EMPTY_PATHS[n].strip("/").replace("/", "-"))
-def test_pages_of_a_member_with_nothing(world: World, chromium: Browser, n: int) -> None:
+def test_pages_of_a_member_with_nothing(world: World, last_tab: LastTab, n: int) -> None:
     member = "(select id from member where number = 'E00001')"
     if not world.sql(f"select {member} where {member} is not null"):
         world.sql(
@@ -175,7 +202,7 @@ def test_pages_of_a_member_with_nothing(world: World, chromium: Browser, n: int)
             " from app_user where email = 'owner@demo.example'"
         )
     world.logins["empty"] = ("empty@demo.example", world.logins["owner"][1])
-    faults = faults_of(world, chromium, "empty", EMPTY_PATHS[n], checks.VIEWS[(n * 3 + 2) % len(checks.VIEWS)])
+    faults = faults_of(world, last_tab, "empty", EMPTY_PATHS[n], checks.VIEWS[n // 4 % len(checks.VIEWS)])
     assert faults == []
 
 
@@ -197,8 +224,10 @@ def test_staff_pages_of_an_empty_vendor(_app: Flask, empty: None, chromium: Brow
         assert cookie
         cookies = [{"name": "session", "value": cookie.value, "domain": urlsplit(base).hostname, "path": "/"}]
         for n, path in enumerate(STAFF_PATHS[role]):
-            view = checks.VIEWS[(n * 3 + 1) % len(checks.VIEWS)]
-            faults = checks.check_page(chromium, base + path, view, cookies, shots=SHOTS / "empty", weigh=False, also=word_faults)
+            view = checks.VIEWS[n // 4 % len(checks.VIEWS)]
+            if n % 4 == 0:
+                tab = checks.Tab(checks.new_context(chromium, view, cookies).new_page())
+            faults = checks.check_tab(tab, base + path, view, SHOTS / "empty", weigh=False, also=word_faults)
             assert (path, faults) == (path, [])
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from billing.ledger import verify
 from billing.wallet import balances, wallets
+from core import clock
 from core import db as core_db
 from core.composites import array
 from core.db import SYSTEM, transaction
@@ -67,6 +68,8 @@ def served(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """The web server's side of the application, with its express lane: `buy` goes through it."""
     monkeypatch.setattr(api_keys._memory, "lasts_s", 600.0)  # on a slow machine too, nothing is looked up again during a test
     monkeypatch.setattr(hosts._memory, "lasts_s", 600.0)
+    monkeypatch.setattr(clock, "CACHE_S", 600.0)
+    monkeypatch.setitem(app.extensions, "movable_clock", clock.MovableClock())
     hosts.forget_all()
     api_keys.forget_all()
     gatherer = Gated(app)
