@@ -4,7 +4,6 @@ import uuid
 
 from flask import Blueprint, current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext as _
 from marshmallow import ValidationError
 
 from core import clock
@@ -75,8 +74,6 @@ def set_password(token: str) -> ResponseReturnValue:
     real_at = clock.real_now()
     try:
         form = PasswordForm().load(request.form)
-        if form["again"] != form["password"]:
-            raise Invalid(_("The two passwords differ."), field="again")
         with transaction(SYSTEM):
             user = password_links.use(token, form["password"], at=clock.now(), real_at=real_at)
             secret = sessions.open_session(user.id, request.user_agent.string, at=real_at, days=settings.session_days)

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from core.actor import MEMBER_ROLES, ROLES
 from core.schemas import Form, PageQuery
@@ -31,10 +32,15 @@ class SeatForm(Form):
 
 
 class PasswordForm(Form):
-    """A first password."""
+    """A password that is chosen, written twice."""
 
     password = fields.String(required=True)
     again = fields.String(load_default="")
+
+    @validates_schema
+    def _is_written_twice(self, data: dict[str, Any], **_options: object) -> None:
+        if data["again"] != data["password"]:
+            raise ValidationError(_("The two passwords differ."), field_name="again")
 
 
 class NewPasswordForm(Form):

@@ -136,8 +136,6 @@ def accept(token: str) -> ResponseReturnValue:
     settings: Settings = current_app.extensions["settings"]
     try:
         form = PasswordForm().load(request.form)
-        if form["again"] != form["password"]:
-            raise Invalid(_("The two passwords differ."), field="again")
         with transaction(SYSTEM):
             user = users.accept(token, form["password"])
             secret = sessions.open_session(user.id, request.user_agent.string, at=clock.real_now(), days=settings.session_days)
