@@ -106,6 +106,28 @@ class Tab:
         self.html = answer.text() if answer else ""
 
 
+class LastTab:
+    """The tab that was used last, opened anew only for another person or view: those that wait in the background would take the processor."""
+
+    def __init__(self, visit: Callable[[str, View], BrowserContext]) -> None:
+        self._visit = visit
+        self._is: tuple[str, View] | None = None
+        self._tab: Tab | None = None
+
+    def of(self, role: str, view: View) -> Tab:
+        """A tab of this person in this view."""
+        if self._tab is None or self._is != (role, view):
+            self.close()
+            self._is, self._tab = (role, view), Tab(self._visit(role, view).new_page())
+        return self._tab
+
+    def close(self) -> None:
+        """Close it, if one is open."""
+        if self._tab is not None:
+            self._tab.page.context.close()
+            self._tab = None
+
+
 @contextmanager
 def serve(app: Flask) -> Iterator[str]:
     """The application on a free local port; yields its base address."""

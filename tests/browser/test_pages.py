@@ -15,12 +15,12 @@ from sqlalchemy import Select, event
 
 from core.db import SYSTEM, db, transaction
 from core.settings import Settings
-from membership import api_keys, hosts, taxes
 from tests.browser import checks
 from tests.browser.page_table import EMPTY_PATHS, MEMBER, NO_PAGE, PAGES, STAFF_PATHS, Page, places
 from tests.browser.words import word_faults
 from tests.browser.world import SHOTS, World
 from tests.conftest import LonelyClient
+from tests.memories import remember_for_long
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(420), pytest.mark.skipif(not os.path.exists(checks.CHROMIUM), reason="no Chromium here")]
 QUERIES = 12
@@ -41,39 +41,19 @@ def test_every_page_is_in_the_table(_app: Flask) -> None:  # noqa: PT019 (no row
     assert known - pages == set(), "these no longer exist"
 
 
-class LastTab:
-    """The tab that was used last; opened anew only for another person or view."""
-
-    def __init__(self, world: World, chromium: Browser) -> None:
-        self._world, self._chromium = world, chromium
-        self._is: tuple[str, checks.View] | None = None
-        self._tab: checks.Tab | None = None
-
-    def of(self, role: str, view: checks.View) -> checks.Tab:
-        if self._tab is None or self._is != (role, view):
-            self.close()
-            self._is, self._tab = (role, view), checks.Tab(self._world.visit(self._chromium, role, view).new_page())
-        return self._tab
-
-    def close(self) -> None:
-        if self._tab is not None:
-            self._tab.page.context.close()
-            self._tab = None
-
-
 @pytest.fixture(scope="module")
-def last_tab(world: World, chromium: Browser) -> Iterator[LastTab]:
-    last = LastTab(world, chromium)
+def last_tab(world: World, chromium: Browser) -> Iterator[checks.LastTab]:
+    last = checks.LastTab(lambda role, view: world.visit(chromium, role, view))
     yield last
     last.close()
 
 
-def faults_of(world: World, last_tab: LastTab, role: str, path: str, view: checks.View) -> list[str]:
+def faults_of(world: World, last_tab: checks.LastTab, role: str, path: str, view: checks.View) -> list[str]:
     return checks.check_tab(last_tab.of(role, view), world.base + path, view, SHOTS / "pages", also=word_faults)
 
 
 @pytest.mark.parametrize(("page", "n"), NAMED)
-def test_page(world: World, last_tab: LastTab, ids: dict[str, str], page: Page, n: int) -> None:
+def test_page(world: World, last_tab: checks.LastTab, ids: dict[str, str], page: Page, n: int) -> None:
     view = checks.VIEWS[n // 4 % len(checks.VIEWS)]  # neighbours share a tab
     assert faults_of(world, last_tab, page.role, page.path.format(**ids), view) == []
 
@@ -81,7 +61,7 @@ def test_page(world: World, last_tab: LastTab, ids: dict[str, str], page: Page, 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("view", [view for view in checks.VIEWS if view.scheme == "light"], ids=lambda view: f"{view.lang}-{view.width}")
-def test_every_page_in_every_view(world: World, last_tab: LastTab, ids: dict[str, str], view: checks.View) -> None:
+def test_every_page_in_every_view(world: World, last_tab: checks.LastTab, ids: dict[str, str], view: checks.View) -> None:
     """Each page is loaded in two languages at two widths, and each of those looked at in light and in dark; role by role, so that tabs last."""
     shots = None if os.environ.get("CI") else SHOTS / "pages"  # pictures are for people, and take a quarter of the time
     found = {}
@@ -156,8 +136,7 @@ class Counter:
 
 @pytest.fixture
 def counter(counted: Flask, world: World, monkeypatch: pytest.MonkeyPatch) -> Counter:
-    for memory in (api_keys._memory, hosts._memory, taxes._memory):  # what is remembered for seconds is not looked up again on one page and not another
-        monkeypatch.setattr(memory, "lasts_s", 3_600.0)
+    remember_for_long(counted, monkeypatch)  # nothing is looked up again on one page and not another
     return Counter(counted, world)
 
 
@@ -187,7 +166,7 @@ def test_long_lists_cost_as_many_queries_as_short_ones(counter: Counter, ids: di
 
 
 @pytest.mark.parametrize("n", range(len(EMPTY_PATHS)), ids=lambda n: EMPTY_PATHS[n].strip("/").replace("/", "-"))
-def test_pages_of_a_member_with_nothing(world: World, last_tab: LastTab, n: int) -> None:
+def test_pages_of_a_member_with_nothing(world: World, last_tab: checks.LastTab, n: int) -> None:
     member = "(select id from member where number = 'E00001')"
     if not world.sql(f"select {member} where {member} is not null"):
         world.sql(
@@ -223,12 +202,12 @@ def test_staff_pages_of_an_empty_vendor(_app: Flask, empty: None, chromium: Brow
         cookie = client.get_cookie("session")
         assert cookie
         cookies = [{"name": "session", "value": cookie.value, "domain": urlsplit(base).hostname, "path": "/"}]
+        last = checks.LastTab(lambda _role, view: checks.new_context(chromium, view, cookies))
         for n, path in enumerate(STAFF_PATHS[role]):
             view = checks.VIEWS[n // 4 % len(checks.VIEWS)]
-            if n % 4 == 0:
-                tab = checks.Tab(checks.new_context(chromium, view, cookies).new_page())
-            faults = checks.check_tab(tab, base + path, view, SHOTS / "empty", weigh=False, also=word_faults)
+            faults = checks.check_tab(last.of(role, view), base + path, view, SHOTS / "empty", weigh=False, also=word_faults)
             assert (path, faults) == (path, [])
+        last.close()
 
 
 # -- keyboard, no scripts, paper

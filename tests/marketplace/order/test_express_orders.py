@@ -19,11 +19,12 @@ from marketplace.order import express_orders, pricing
 from marketplace.order.order_batches import Gatherer
 from marketplace.order.orders import Wanted
 from marketplace.order.orders_api import OrderIn
-from membership import api_keys, hosts, taxes
+from membership import api_keys, taxes
 from membership.catalogue_models import HostVersion
 from membership.models import ApiKey
 from tests.factories import AT, make_member
 from tests.marketplace.store_world import CRM_ONLY, FREE, ONE_TIME, PACK, open_store
+from tests.memories import remember_for_long
 from tests.served import Answer, Served
 from tests.sign_in import bearer
 
@@ -48,13 +49,8 @@ class Lane:
 
 @pytest.fixture
 def lane(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lane]:
-    monkeypatch.setattr(api_keys._memory, "lasts_s", 600.0)  # on a slow machine too, nothing is looked up again during a test
-    monkeypatch.setattr(hosts._memory, "lasts_s", 600.0)
-    hosts.forget_all()
-    monkeypatch.setattr(clock, "CACHE_S", 600.0)
-    monkeypatch.setitem(app.extensions, "movable_clock", clock.MovableClock())
+    remember_for_long(app, monkeypatch)
     clock.now()
-    api_keys.forget_all()
     open_store(PACK, ONE_TIME, FREE, CRM_ONLY)
     pricing._offered.clear()
     with transaction(SYSTEM):

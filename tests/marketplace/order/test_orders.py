@@ -20,7 +20,6 @@ from sqlalchemy.exc import DBAPIError
 
 from billing.ledger import verify
 from billing.wallet import balances, wallets
-from core import clock
 from core import db as core_db
 from core.composites import array
 from core.db import SYSTEM, transaction
@@ -29,10 +28,11 @@ from core.ids import new_id
 from core.server import Server
 from marketplace.order import express_orders, order_batches, orders, pricing
 from marketplace.order.order_batches import Gatherer
-from membership import api_keys, hosts, taxes
+from membership import api_keys, taxes
 from membership.models import Member
 from tests.factories import AT, make_member
 from tests.marketplace.store_world import CRM_ONLY, FREE, ONE_TIME, PACK, acting_for, open_store, price_of, set_listing, subscribe
+from tests.memories import remember_for_long
 from tests.served import Answer, Served
 from tests.sign_in import bearer
 
@@ -66,12 +66,7 @@ class Gated(Gatherer):
 @pytest.fixture(autouse=True)
 def served(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """The web server's side of the application, with its express lane: `buy` goes through it."""
-    monkeypatch.setattr(api_keys._memory, "lasts_s", 600.0)  # on a slow machine too, nothing is looked up again during a test
-    monkeypatch.setattr(hosts._memory, "lasts_s", 600.0)
-    monkeypatch.setattr(clock, "CACHE_S", 600.0)
-    monkeypatch.setitem(app.extensions, "movable_clock", clock.MovableClock())
-    hosts.forget_all()
-    api_keys.forget_all()
+    remember_for_long(app, monkeypatch)
     gatherer = Gated(app)
     with Served(Server(app, [express_orders.lane(app, gatherer)])) as running:
         app.extensions["served"], app.extensions["gatherer"] = running, gatherer
