@@ -87,9 +87,7 @@ def problem(status: int, code: str, detail: str, fields: Mapping[str, str] | Non
 
 
 def _page(status: int, detail: str) -> tuple[str, int]:
-    name = f"errors/{status}.html"
-    known = name if name in current_app.jinja_env.list_templates(filter_func=lambda t: t == name) else "errors/error.html"
-    return render_template(known, status=status, title=TITLES.get(status, "Error"), detail=detail), status
+    return render_template([f"errors/{status}.html", "errors/error.html"], status=status, title=TITLES.get(status, "Error"), detail=detail), status
 
 
 def _flatten(messages: Any, path: str = "") -> dict[str, str]:

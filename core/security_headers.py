@@ -63,8 +63,15 @@ def _digest(path: Path, _modified_ns: int) -> str:
 def asset(filename: str, endpoint: str = "static") -> str:
     """The URL of a static file with a fingerprint of its content, so that it may be cached for a year.
 
-    `endpoint='bootstrap.static'` serves a file of Bootstrap-Flask.
+    `endpoint='bootstrap.static'` serves a file of Bootstrap-Flask. Looked up once a request: each icon of a page asks for the same file.
     """
+    known: dict[tuple[str, str], str] = g.setdefault("assets", {})
+    if (filename, endpoint) not in known:
+        known[filename, endpoint] = _address(filename, endpoint)
+    return known[filename, endpoint]
+
+
+def _address(filename: str, endpoint: str) -> str:
     owner = current_app.blueprints[endpoint.split(".", maxsplit=1)[0]] if "." in endpoint else current_app
     folder = owner.static_folder
     assert folder is not None
