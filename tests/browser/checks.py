@@ -17,15 +17,20 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from flask import Flask
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from werkzeug.serving import make_server
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+SHOTS = Path(os.environ["SHOTS"]) if os.environ.get("SHOTS") else None  # a folder for pictures, for people; they take a quarter of the time
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 AXE_ALL = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 AXE_COLOURS = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
+AXE_RUN = """
+only => axe.run(document, {runOnly: only, resultTypes: ["violations"], preload: {assets: ["media"]}})
+  .then(found => found.violations.map(rule => [rule.id, rule.nodes.map(node => [node.target, node.failureSummary || ""])]))
+"""  # without preloading style sheets, which only an experimental rule asks for
 WEIGHT_LIMIT, HTML_LIMIT, REQUEST_LIMIT, SHIFT_LIMIT = 100_000, 40_000, 8, 0.02
 
 COLLECT = """
@@ -60,10 +65,22 @@ WIDE = """
   return true;
 }).slice(0, 3).map(e => e.outerHTML.slice(0, 120))
 """
-CHARTS = """
-() => [...document.querySelectorAll("figure.chart")].filter(f =>
-  !f.querySelector("[role=img][aria-label]")?.getAttribute("aria-label").trim() || !f.querySelector("table tbody tr")
-).map(f => f.id || f.outerHTML.slice(0, 80))
+STRUCTURE = """
+() => ({
+  headings: document.querySelectorAll("h1").length,
+  filled: [...document.querySelectorAll(".btn-primary")].filter(e => {
+    const r = e.getBoundingClientRect();
+    return r.width && r.height && e.checkVisibility({visibilityProperty: true});
+  }).length,
+  lang: document.documentElement.lang,
+  first: document.querySelector("a[href], button, input, summary")?.className ?? null,
+  charts: [...document.querySelectorAll("figure.chart")].filter(f =>
+    !f.querySelector("[role=img][aria-label]")?.getAttribute("aria-label").trim() || !f.querySelector("table tbody tr")
+  ).map(f => f.id || f.outerHTML.slice(0, 80)),
+})
+"""
+WEIGHT = """
+() => [[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")].map(e => e.encodedBodySize), window.__shift]
 """
 
 
@@ -107,18 +124,27 @@ class Tab:
 
 
 class LastTab:
-    """The tab that was used last, opened anew only for another person or view: those that wait in the background would take the processor."""
+    """The tab that was used last. Another person signs in there; only another view opens one anew, which costs as much as some pages.
 
-    def __init__(self, visit: Callable[[str, View], BrowserContext]) -> None:
-        self._visit = visit
-        self._is: tuple[str, View] | None = None
+    There is never a second one: a tab that waits in the background takes the processor.
+    """
+
+    def __init__(self, chromium: Browser) -> None:
+        self.chromium = chromium
+        self._view: View | None = None
+        self._cookies: list[Any] = []
         self._tab: Tab | None = None
 
-    def of(self, role: str, view: View) -> Tab:
-        """A tab of this person in this view."""
-        if self._tab is None or self._is != (role, view):
+    def of(self, view: View, cookies: list[Any]) -> Tab:
+        """A tab of this view, in which the person of these cookies is signed in."""
+        if self._tab is None or self._view != view:
             self.close()
-            self._is, self._tab = (role, view), Tab(self._visit(role, view).new_page())
+            self._view, self._cookies, self._tab = view, [], Tab(new_context(self.chromium, view).new_page())
+        if cookies != self._cookies:
+            context = self._tab.page.context
+            context.clear_cookies()
+            context.add_cookies(cookies)
+            self._cookies = cookies
         return self._tab
 
     def close(self) -> None:
@@ -159,6 +185,7 @@ def new_context(chromium: Browser, view: View, cookies: list[Any] | None = None,
     )
     if options.get("java_script_enabled", True):
         context.add_init_script(COLLECT)
+        context.add_init_script(AXE_SCRIPT)  # sent once, not again for each page
     if cookies:
         context.add_cookies(cookies)
     return context
@@ -173,8 +200,8 @@ def open_page(context: BrowserContext, url: str) -> tuple[Page, Tab]:
 
 def axe_violations(page: Page, only: dict[str, Any] = AXE_ALL) -> list[str]:
     """Rule and place of every axe violation of WCAG 2.0–2.2 A/AA and best practice, or of some rules."""
-    result = Axe().run(page, options={"runOnly": only, "resultTypes": ["violations"]})
-    return [f"axe {rule['id']}: {node['target']} {node.get('failureSummary', '')[:160]}" for rule in result.response["violations"] for node in rule["nodes"]]
+    found = page.evaluate(AXE_RUN, only)
+    return [f"axe {rule}: {target} {why[:160]}" for rule, nodes in found for target, why in nodes]
 
 
 def inline_code(html: str) -> list[str]:
@@ -191,18 +218,16 @@ def inline_code(html: str) -> list[str]:
 
 def structure_faults(page: Page, lang: str) -> list[str]:
     """Headings, the filled button, language, skip link, and labels of charts."""
-    faults = []
-    if (count := page.locator("h1").count()) != 1:
-        faults.append(f"{count} h1 elements")
-    if (filled := page.locator(".btn-primary:visible").count()) > 1:
-        faults.append(f"{filled} filled buttons")
-    if not str(page.get_attribute("html", "lang")).startswith(lang):
-        faults.append(f"lang is {page.get_attribute('html', 'lang')}, not {lang}")
-    first = page.evaluate("() => document.querySelector('a[href], button, input, summary')?.className")
-    if first != "skip-link":
-        faults.append(f"the first control is {first!r}, not the skip link")
-    faults += [f"chart without label or data table: {chart}" for chart in page.evaluate(CHARTS)]
-    return faults
+    faults, seen = [], page.evaluate(STRUCTURE)
+    if seen["headings"] != 1:
+        faults.append(f"{seen['headings']} h1 elements")
+    if seen["filled"] > 1:
+        faults.append(f"{seen['filled']} filled buttons")
+    if not seen["lang"].startswith(lang):
+        faults.append(f"lang is {seen['lang']}, not {lang}")
+    if seen["first"] != "skip-link":
+        faults.append(f"the first control is {seen['first']!r}, not the skip link")
+    return faults + [f"chart without label or data table: {chart}" for chart in seen["charts"]]
 
 
 def overflow_faults(page: Page, widths: tuple[int, ...] = (360, 320)) -> list[str]:
@@ -227,7 +252,7 @@ def outside_requests(tab: Tab, base: str) -> list[str]:
 
 def weight_faults(page: Page, url: str, html: str) -> list[str]:
     """Bytes, requests and layout shift of the page as loaded."""
-    sizes = page.evaluate("() => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')].map(e => e.encodedBodySize)")
+    sizes, shift = page.evaluate(WEIGHT)
     faults = []
     if sum(sizes) > WEIGHT_LIMIT:
         faults.append(f"{sum(sizes)} bytes compressed")
@@ -235,7 +260,6 @@ def weight_faults(page: Page, url: str, html: str) -> list[str]:
         faults.append(f"{len(sizes)} requests")
     if len(html.encode()) > HTML_LIMIT:
         faults.append(f"{len(html.encode())} bytes of HTML at {url}")
-    shift = page.evaluate("window.__shift")
     if shift >= SHIFT_LIMIT:  # on a busy machine a page may arrive in two parts and be painted twice; a shift of its own comes again
         page.reload(wait_until="load")
         shift = min(shift, page.evaluate("window.__shift"))
@@ -244,18 +268,17 @@ def weight_faults(page: Page, url: str, html: str) -> list[str]:
     return faults
 
 
-def shoot(page: Page, shots: Path | None, url: str, view: View) -> None:
-    """Keep a picture of the whole page, named after address and view."""
-    if shots is not None:
-        shots.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=shots / f"{urlsplit(url).path.strip('/').replace('/', '-') or 'home'}-{view.name}.png", full_page=True)
+def shoot(page: Page, name: str) -> None:
+    """Keep a picture of the whole page, where pictures are asked for."""
+    if SHOTS:
+        page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
 
 
-def check_page(chromium: Browser, url: str, view: View, cookies: list[Any] | None = None, shots: Path | None = None, **options: Any) -> list[str]:
+def check_page(chromium: Browser, url: str, view: View, cookies: list[Any] | None = None, **options: Any) -> list[str]:
     """Every fault of a page in one view, in a browser of its own; an empty list is a pass. Options as of `check_tab`."""
     context = new_context(chromium, view, cookies)
     try:
-        return check_tab(Tab(context.new_page()), url, view, shots, **options)
+        return check_tab(Tab(context.new_page()), url, view, **options)
     finally:
         context.close()
 
@@ -264,8 +287,8 @@ def check_tab(
     tab: Tab,
     url: str,
     view: View,
-    shots: Path | None = None,
     *,
+    shots: str = "",
     weigh: bool = True,
     expected_console: str | None = None,
     also: Callable[[Page, View], list[str]] | None = None,
@@ -273,7 +296,7 @@ def check_tab(
 ) -> list[str]:
     """Every fault of a page in one view, loaded in a tab of that view; an empty list is a pass.
 
-    `expected_console` is a pattern to ignore (a 404's own message), `also` looks for further faults.
+    `expected_console` is a pattern to ignore (a 404's own message), `also` looks for further faults, `shots` is a folder of the pictures.
     `recolour`: the loaded page is then looked at in the other colour scheme too, where only colours can differ.
     """
     page = tab.page
@@ -290,11 +313,12 @@ def check_tab(
     faults += [f"console: {text}" for text in tab.console if not (expected_console and re.search(expected_console, text))]
     faults += [f"outside: {text}" for text in outside_requests(tab, url)]
     faults += also(page, view) if also else []
-    shoot(page, shots, url, view)
+    name = f"{shots}/{urlsplit(url).path.strip('/').replace('/', '-') or 'home'}"
+    shoot(page, f"{name}-{view.name}")
     if recolour:
         other = replace(view, scheme="dark" if view.scheme == "light" else "light")
         page.emulate_media(color_scheme=other.scheme)
         faults += [f"{other.name}: {fault}" for fault in axe_violations(page, AXE_COLOURS)]
-        shoot(page, shots, url, other)
+        shoot(page, f"{name}-{other.name}")
         page.emulate_media(color_scheme=view.scheme)
     return faults

@@ -34,6 +34,16 @@ def world() -> Iterator[World]:
             run.end()
 
 
+@pytest.fixture(scope="session")
+def fallen_due(world: World) -> tuple[str, int]:
+    """A subscription of the demo's first member whose term has just ended, and which term that was. The scheduler looks once a minute."""
+    member = "(select id from member where number = 'M00001')"
+    ((subscription_id, term),) = world.sql(f"select id, term from subscription where member_id = {member} and state = 'active' limit 1")
+    world.sql(f"update subscription set term_end = clock_timestamp(), next_attempt_at = clock_timestamp() where id = '{subscription_id}'")
+    assert isinstance(term, int)
+    return str(subscription_id), term
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything that needs the started world runs in one test process, so that it is started once."""
     for item in items:

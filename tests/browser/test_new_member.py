@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import checks
-from tests.browser.world import SHOTS, World
+from tests.browser.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(420), pytest.mark.skipif(not os.path.exists(checks.CHROMIUM), reason="no Chromium here")]
 FIRST, SECOND = "the first long sentence", "another long sentence"
@@ -44,11 +44,11 @@ def test_from_the_form_to_the_owners_store_and_back_in_after_a_forgotten_passwor
         expect(page.locator(".error-summary")).to_be_focused()
         expect(page.locator("#e-number")).to_contain_text(number)
         assert page.get_by_label("Full name").input_value() == "王新客"
-        page.screenshot(path=SHOTS / "new-member-error.png", full_page=True)
+        checks.shoot(page, "new-member-error")
         page.get_by_label("Number").fill(number)
         page.get_by_role("button", name="Take this member on").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Invitation for 王新客")
-        page.screenshot(path=SHOTS / "new-member-link.png", full_page=True)
+        checks.shoot(page, "new-member-link")
         invitation = copied(page)
 
         guest = chromium.new_context(locale="en-GB").new_page()
@@ -63,7 +63,7 @@ def test_from_the_form_to_the_owners_store_and_back_in_after_a_forgotten_passwor
         link = copied(page)
         for width in (360, 1280):
             page.set_viewport_size({"width": width, "height": 900})
-            page.screenshot(path=SHOTS / f"password-link-{width}.png", full_page=True)
+            checks.shoot(page, f"password-link-{width}")
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
         again = chromium.new_context(locale="en-GB").new_page()

@@ -5,6 +5,7 @@ Queries are counted in this process, with an application of its own on the same 
 
 import os
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,13 +19,20 @@ from core.settings import Settings
 from tests.browser import checks
 from tests.browser.page_table import EMPTY_PATHS, MEMBER, NO_PAGE, PAGES, STAFF_PATHS, Page, places
 from tests.browser.words import word_faults
-from tests.browser.world import SHOTS, World
+from tests.browser.world import World
 from tests.conftest import LonelyClient
 from tests.memories import remember_for_long
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(420), pytest.mark.skipif(not os.path.exists(checks.CHROMIUM), reason="no Chromium here")]
 QUERIES = 12
-NAMED = [pytest.param(page, n, id=f"{n}-{page.name}") for n, page in enumerate(PAGES)]
+
+
+def view_of(n: int) -> checks.View:
+    """In which of the eight views the n-th page of a list is looked at: neighbours in the same one, so that they share a tab."""
+    return checks.VIEWS[n // 4 % len(checks.VIEWS)]
+
+
+NAMED = [pytest.param(page, view_of(n), id=f"{n}-{page.name}") for n, page in sorted(enumerate(PAGES), key=lambda one: checks.VIEWS.index(view_of(one[0])))]
 PRINTED = checks.View("zh", "light", 1280)
 
 
@@ -42,19 +50,19 @@ def test_every_page_is_in_the_table(_app: Flask) -> None:  # noqa: PT019 (no row
 
 
 @pytest.fixture(scope="module")
-def last_tab(world: World, chromium: Browser) -> Iterator[checks.LastTab]:
-    last = checks.LastTab(lambda role, view: world.visit(chromium, role, view))
+def last_tab(chromium: Browser) -> Iterator[checks.LastTab]:
+    last = checks.LastTab(chromium)
     yield last
     last.close()
 
 
-def faults_of(world: World, last_tab: checks.LastTab, role: str, path: str, view: checks.View) -> list[str]:
-    return checks.check_tab(last_tab.of(role, view), world.base + path, view, SHOTS / "pages", also=word_faults)
+def faults_of(world: World, last_tab: checks.LastTab, role: str, path: str, view: checks.View, **options: Any) -> list[str]:
+    tab = last_tab.of(view, world.cookies(last_tab.chromium, role))
+    return checks.check_tab(tab, world.base + path, view, shots="pages", also=word_faults, **options)
 
 
-@pytest.mark.parametrize(("page", "n"), NAMED)
-def test_page(world: World, last_tab: checks.LastTab, ids: dict[str, str], page: Page, n: int) -> None:
-    view = checks.VIEWS[n // 4 % len(checks.VIEWS)]  # neighbours share a tab
+@pytest.mark.parametrize(("page", "view"), NAMED)
+def test_page(world: World, last_tab: checks.LastTab, ids: dict[str, str], page: Page, view: checks.View) -> None:
     assert faults_of(world, last_tab, page.role, page.path.format(**ids), view) == []
 
 
@@ -62,12 +70,8 @@ def test_page(world: World, last_tab: checks.LastTab, ids: dict[str, str], page:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("view", [view for view in checks.VIEWS if view.scheme == "light"], ids=lambda view: f"{view.lang}-{view.width}")
 def test_every_page_in_every_view(world: World, last_tab: checks.LastTab, ids: dict[str, str], view: checks.View) -> None:
-    """Each page is loaded in two languages at two widths, and each of those looked at in light and in dark; role by role, so that tabs last."""
-    shots = None if os.environ.get("CI") else SHOTS / "pages"  # pictures are for people, and take a quarter of the time
-    found = {}
-    for page in sorted(PAGES, key=lambda one: one.role):
-        tab = last_tab.of(page.role, view)
-        found[page.name] = checks.check_tab(tab, world.base + page.path.format(**ids), view, shots, also=word_faults, recolour=True)
+    """Each page is loaded in two languages at two widths, and each of those looked at in light and in dark."""
+    found = {page.name: faults_of(world, last_tab, page.role, page.path.format(**ids), view, recolour=True) for page in PAGES}
     assert {name: faults for name, faults in found.items() if faults} == {}
 
 
@@ -117,9 +121,7 @@ class Counter:
 
         def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
             # What begins, names and ends a transaction or a part of it asks for nothing: begin and commit are not seen here either.
-            if "set_config" not in statement and not statement.lower().startswith(
-                ("set local role", "savepoint", "release savepoint", "rollback to savepoint")
-            ):
+            if "set_config" not in statement and not statement.lower().startswith(CONTROL):
                 seen.append(statement)
 
         client = self.client(role)
@@ -134,32 +136,31 @@ class Counter:
         return seen
 
 
-@pytest.fixture
-def counter(counted: Flask, world: World, monkeypatch: pytest.MonkeyPatch) -> Counter:
-    remember_for_long(counted, monkeypatch)  # nothing is looked up again on one page and not another
-    return Counter(counted, world)
+Counts = dict[tuple[str, str], int]
 
 
-def counted_places(ids: dict[str, str]) -> list[tuple[str, str]]:
-    """All but the two whose link only the running product can sign."""
-    signed = ("invitations.show_acceptance", "new_password.show_form")
-    return [(page.role, page.path.format(**ids)) for page in PAGES if page.endpoint not in signed]
+@pytest.fixture(scope="module")
+def short_and_full(counted: Flask, world: World, ids: dict[str, str]) -> tuple[Counts, Counts]:
+    """The queries of each page, once with at most three rows in any list, once with as many as it shows."""
+    signed = ("invitations.show_acceptance", "new_password.show_form")  # their links only the running product can sign
+    places = [(page.role, page.path.format(**ids)) for page in PAGES if page.endpoint not in signed]
+    with pytest.MonkeyPatch.context() as patch:
+        remember_for_long(counted, patch)  # nothing is looked up again on one page and not another
+        counter, limit = Counter(counted, world), Select.limit
+        with patch.context() as few:
+            few.setattr(Select, "limit", lambda self, rows: limit(self, min(rows, 3) if isinstance(rows, int) else rows))
+            short = {place: len(counter.statements(*place)) for place in places}
+        return short, {place: len(counter.statements(*place)) for place in places}
 
 
-def test_no_page_asks_the_database_often(counter: Counter, ids: dict[str, str]) -> None:
-    counts = {place: len(counter.statements(*place)) for place in counted_places(ids)}
-    assert {page: count for page, count in counts.items() if count > QUERIES} == {}
+def test_no_page_asks_the_database_often(short_and_full: tuple[Counts, Counts]) -> None:
+    _short, full = short_and_full
+    assert {place: count for place, count in full.items() if count > QUERIES} == {}
 
 
-def test_long_lists_cost_as_many_queries_as_short_ones(counter: Counter, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each page once with at most three rows in any list, once with as many as it shows."""
-    paths = counted_places(ids)
-    with monkeypatch.context() as few:
-        limit = Select.limit
-        few.setattr(Select, "limit", lambda self, rows: limit(self, min(rows, 3) if isinstance(rows, int) else rows))
-        short = {place: len(counter.statements(*place)) for place in paths}
-    full = {place: len(counter.statements(*place)) for place in paths}
-    assert {place: (short[place], full[place]) for place in paths if full[place] > short[place] + 1} == {}
+def test_long_lists_cost_as_many_queries_as_short_ones(short_and_full: tuple[Counts, Counts]) -> None:
+    short, full = short_and_full
+    assert {place: (short[place], full[place]) for place in full if full[place] > short[place] + 1} == {}
 
 
 # -- empty states
@@ -181,12 +182,11 @@ def test_pages_of_a_member_with_nothing(world: World, last_tab: checks.LastTab, 
             " from app_user where email = 'owner@demo.example'"
         )
     world.logins["empty"] = ("empty@demo.example", world.logins["owner"][1])
-    faults = faults_of(world, last_tab, "empty", EMPTY_PATHS[n], checks.VIEWS[n // 4 % len(checks.VIEWS)])
-    assert faults == []
+    assert faults_of(world, last_tab, "empty", EMPTY_PATHS[n], view_of(n)) == []
 
 
 @pytest.mark.parametrize("role", STAFF_PATHS)
-def test_staff_pages_of_an_empty_vendor(_app: Flask, empty: None, chromium: Browser, role: str) -> None:  # noqa: PT019 (no context of the test's own)
+def test_staff_pages_of_an_empty_vendor(_app: Flask, empty: None, last_tab: checks.LastTab, role: str) -> None:  # noqa: PT019 (no context of the test's own)
     """Nothing but one legal entity and the person who looks."""
     from marketplace.publisher import publishers
     from tests.factories import AT, make_entity
@@ -202,12 +202,10 @@ def test_staff_pages_of_an_empty_vendor(_app: Flask, empty: None, chromium: Brow
         cookie = client.get_cookie("session")
         assert cookie
         cookies = [{"name": "session", "value": cookie.value, "domain": urlsplit(base).hostname, "path": "/"}]
-        last = checks.LastTab(lambda _role, view: checks.new_context(chromium, view, cookies))
         for n, path in enumerate(STAFF_PATHS[role]):
-            view = checks.VIEWS[n // 4 % len(checks.VIEWS)]
-            faults = checks.check_tab(last.of(role, view), base + path, view, SHOTS / "empty", weigh=False, also=word_faults)
+            view = view_of(n)
+            faults = checks.check_tab(last_tab.of(view, cookies), base + path, view, shots="empty", weigh=False, also=word_faults)
             assert (path, faults) == (path, [])
-        last.close()
 
 
 # -- keyboard, no scripts, paper

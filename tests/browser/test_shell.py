@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from tests.browser import checks
 from tests.browser.gallery import create_gallery
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not os.path.exists(checks.CHROMIUM), reason="no Chromium here")]
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("shell"), pytest.mark.skipif(not os.path.exists(checks.CHROMIUM), reason="no Chromium here")]
 
 
 @pytest.fixture(scope="module")
@@ -20,22 +20,37 @@ def base() -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="module")
+def last_tab(chromium: Browser) -> Iterator[checks.LastTab]:
+    last = checks.LastTab(chromium)
+    yield last
+    last.close()
+
+
+def opened(last_tab: checks.LastTab, url: str, lang: str) -> Page:
+    """A page in a wide, light tab."""
+    tab = last_tab.of(checks.View(lang), [])
+    tab.open(url)
+    return tab.page
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 429, 500])
+@pytest.mark.parametrize("view", [checks.View("zh", "light", 360), checks.View("en", "dark", 1280)], ids=lambda view: view.name)
+def test_error_pages(last_tab: checks.LastTab, base: str, status: int, view: checks.View) -> None:
+    faults = checks.check_tab(last_tab.of(view, []), f"{base}/error/{status}", view, expected_console=str(status))
+    assert faults == []
+
+
 @pytest.mark.parametrize("view", checks.VIEWS, ids=lambda view: view.name)
-def test_gallery_holds_every_check(chromium: Browser, base: str, view: checks.View) -> None:
-    faults = checks.check_page(chromium, base + "/", view, weigh=False)
+def test_gallery_holds_every_check(last_tab: checks.LastTab, base: str, view: checks.View) -> None:
+    faults = checks.check_tab(last_tab.of(view, []), base + "/", view, weigh=False)
     assert faults == []
 
 
 @pytest.mark.parametrize("query", ["?errors=1", "?flash=1"])
-def test_states_of_the_gallery(chromium: Browser, base: str, query: str) -> None:
-    assert checks.check_page(chromium, base + "/" + query, checks.View("zh", "dark", 360), weigh=False) == []
-
-
-@pytest.mark.parametrize("status", [400, 403, 404, 409, 429, 500])
-def test_error_pages(chromium: Browser, base: str, status: int) -> None:
-    for view in (checks.View("zh", "light", 360), checks.View("en", "dark", 1280)):
-        faults = checks.check_page(chromium, f"{base}/error/{status}", view, expected_console=str(status))
-        assert faults == []
+def test_states_of_the_gallery(last_tab: checks.LastTab, base: str, query: str) -> None:
+    view = checks.View("zh", "dark", 360)
+    assert checks.check_tab(last_tab.of(view, []), base + "/" + query, view, weigh=False) == []
 
 
 def test_a_broken_page_fails(chromium: Browser) -> None:
@@ -49,31 +64,26 @@ def test_a_broken_page_fails(chromium: Browser) -> None:
         assert fault in text, f"{fault} not found in {text}"
 
 
-def test_failed_form_focuses_the_summary_and_links_to_fields(chromium: Browser, base: str) -> None:
-    context = checks.new_context(chromium, checks.View("zh", "light", 1280))
-    page, _seen = checks.open_page(context, base + "/?errors=1&lang=zh")
+def test_failed_form_focuses_the_summary_and_links_to_fields(last_tab: checks.LastTab, base: str) -> None:
+    page = opened(last_tab, base + "/?errors=1&lang=zh", "zh")
     assert page.title().startswith("错误：")
     assert page.evaluate("document.activeElement.className") == "error-summary"
     page.locator(".error-summary a").first.click()
     assert page.evaluate("document.activeElement.id") == "f-amount"
     assert page.input_value("#f-amount") == "50"
-    context.close()
 
 
-def test_dialog_returns_the_focus(chromium: Browser, base: str) -> None:
-    context = checks.new_context(chromium, checks.View("en", "light", 1280))
-    page, _seen = checks.open_page(context, base + "/?lang=en")
+def test_dialog_returns_the_focus(last_tab: checks.LastTab, base: str) -> None:
+    page = opened(last_tab, base + "/?lang=en", "en")
     page.locator("[data-open=d1]").focus()
     page.keyboard.press("Enter")
     assert page.locator("#d1").is_visible()
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.dataset.open") == "d1"
-    context.close()
 
 
-def test_list_keys_and_double_submit(chromium: Browser, base: str) -> None:
-    context = checks.new_context(chromium, checks.View("en", "light", 1280))
-    page, _seen = checks.open_page(context, base + "/?lang=en")
+def test_list_keys_and_double_submit(last_tab: checks.LastTab, base: str) -> None:
+    page = opened(last_tab, base + "/?lang=en", "en")
     page.keyboard.press("j")
     page.keyboard.press("j")
     assert page.evaluate("document.activeElement.textContent") == "TU-2026-0001"
@@ -85,30 +95,27 @@ def test_list_keys_and_double_submit(chromium: Browser, base: str) -> None:
     page.evaluate("() => { const b = document.querySelector('form.sheet [type=submit]'); b.click(); b.click(); }")
     page.wait_for_timeout(200)
     assert len(posts) == 1
-    context.close()
+    page.unroute_all()
 
 
-def test_skip_link_comes_first_and_focus_is_visible(chromium: Browser, base: str) -> None:
-    context = checks.new_context(chromium, checks.View("zh", "light", 1280))
-    page, _seen = checks.open_page(context, base + "/?lang=zh")
+def test_skip_link_comes_first_and_focus_is_visible(last_tab: checks.LastTab, base: str) -> None:
+    page = opened(last_tab, base + "/?lang=zh", "zh")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip-link"
     for _step in range(12):
         page.keyboard.press("Tab")
         width = page.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineWidth)")
         assert width >= 2, page.evaluate("document.activeElement.outerHTML.slice(0, 100)")
-    context.close()
 
 
-def test_pages_print_without_navigation(chromium: Browser, base: str) -> None:
-    context = checks.new_context(chromium, checks.View("zh", "light", 1280))
-    page, _seen = checks.open_page(context, base + "/?lang=zh")
+def test_pages_print_without_navigation(last_tab: checks.LastTab, base: str) -> None:
+    page = opened(last_tab, base + "/?lang=zh", "zh")
     page.emulate_media(media="print")
     assert not page.locator(".shell").is_visible()
     assert not page.locator(".filters").is_visible()
     assert page.locator("h1").is_visible()
     assert page.locator("table").first.is_visible()
-    context.close()
+    page.emulate_media(media="screen")
 
 
 def test_filters_and_menus_work_without_scripts(chromium: Browser, base: str) -> None:
@@ -133,10 +140,8 @@ def test_twice_the_text_loses_nothing(chromium: Browser, base: str) -> None:
         context.close()
 
 
-def test_hidden_figures_equal_the_chart(chromium: Browser, base: str) -> None:
+def test_hidden_figures_equal_the_chart(last_tab: checks.LastTab, base: str) -> None:
     """The waterfall's drawn words are those of its data table."""
-    context = checks.new_context(chromium, checks.View("en", "light", 1280))
-    page, _seen = checks.open_page(context, base + "/?lang=en")
+    page = opened(last_tab, base + "/?lang=en", "en")
     drawn = page.locator("#waterfall .wf-cols text.value").all_text_contents()
     assert drawn == page.locator("#waterfall table td").all_text_contents()
-    context.close()

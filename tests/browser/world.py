@@ -14,8 +14,6 @@ from core.embedded.postgres import Postgres, home_for
 from tests.browser import checks
 from tests.core.test_supervisor import ROOT, Run
 
-SHOTS = ROOT / "screenshots"
-
 
 class World:
     """A running product with its demo world."""
@@ -93,8 +91,7 @@ class Person:
         assert answer.status == 200, f"{path}: {answer.status}"
 
     def shot(self, name: str) -> None:
-        SHOTS.mkdir(exist_ok=True)
-        self.page.screenshot(path=SHOTS / f"loop-{name}.png", full_page=True)
+        checks.shoot(self.page, f"loop-{name}")
 
     def available(self) -> int:
         """What the wallet page says can be spent, in minor units."""

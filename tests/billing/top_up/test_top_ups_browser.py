@@ -1,9 +1,7 @@
 """The wallet's pages in a real browser: what every page must hold, and a top-up that turns to settled before one's eyes."""
 
-import os
 import re
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,13 +17,12 @@ from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
 from membership.models import Member
-from tests.browser.checks import View, browser, check_page, new_context
+from tests.browser.checks import LastTab, View, browser, check_tab, new_context, shoot
 from tests.factories import ENTITY, make_member, make_top_up_offer
 from tests.sign_in import client_as
 
 pytestmark = pytest.mark.browser
 VIEWS = [View("zh", "light", 360), View("en", "dark", 360), View("zh", "dark", 1280), View("en", "light", 1280)]
-SHOTS = Path(os.environ["SHOTS"]) if "SHOTS" in os.environ else None
 
 
 def _cookies(client: FlaskClient, base: str) -> list[Any]:
@@ -71,10 +68,11 @@ def test_every_page_holds_in_every_view(app: Flask, webhook: str) -> None:
     ]  # fmt: skip
     faults = []
     with browser() as chromium:
-        for n, (client, path) in enumerate(pages):
-            for view in VIEWS:
-                shots = SHOTS / str(n) if SHOTS else None
-                faults += [f"{path} {view.name}: {fault}" for fault in check_page(chromium, webhook + path, view, _cookies(client, webhook), shots)]
+        tab = LastTab(chromium)
+        for view in VIEWS:
+            for n, (client, path) in enumerate(pages):
+                found = check_tab(tab.of(view, _cookies(client, webhook)), webhook + path, view, shots=str(n))
+                faults += [f"{path} {view.name}: {fault}" for fault in found]
     assert not faults, "\n".join(faults)
 
 
@@ -91,8 +89,7 @@ def test_a_top_up_turns_to_settled_by_itself_and_leads_back(app: Flask, webhook:
         assert page.get_by_label("Amount", exact=True).input_value() == "158.00"
         page.get_by_role("button", name="Top up").click()
         page.get_by_role("heading", name="Receipt for a top-up").wait_for(timeout=15_000)
-        if SHOTS:
-            page.screenshot(path=SHOTS / "settled.png", full_page=True)
+        shoot(page, "settled")
         page.get_by_role("link", name="Back to the purchase").click()
         page.wait_for_url("**/wallet/cards")
         context.close()

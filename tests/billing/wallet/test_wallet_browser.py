@@ -17,8 +17,8 @@ from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import new_id, request_hash
 from membership.models import Member
-from tests.billing.top_up.test_top_ups_browser import SHOTS, _cookies
-from tests.browser.checks import VIEWS, View, browser, check_page, new_context
+from tests.billing.top_up.test_top_ups_browser import _cookies
+from tests.browser.checks import VIEWS, LastTab, View, browser, check_tab, new_context
 from tests.factories import ENTITY, make_member, make_top_up_offer
 from tests.sign_in import client_as
 
@@ -90,10 +90,11 @@ def test_every_page_in_every_view(app: Flask, webhook: str) -> None:
     views = [view for view in VIEWS if not (only := os.environ.get("ONLY_VIEWS")) or view.name in only.split(",")]
     faults = []
     with browser() as chromium:
-        for n, (client, path) in enumerate(pages):
-            for view in views:
-                shots = SHOTS / f"w{n}" if SHOTS else None
-                faults += [f"{path} {view.name}: {fault}" for fault in check_page(chromium, webhook + path, view, _cookies(client, webhook), shots)]
+        tab = LastTab(chromium)
+        for view in views:
+            for n, (client, path) in enumerate(pages):
+                found = check_tab(tab.of(view, _cookies(client, webhook)), webhook + path, view, shots=f"w{n}")
+                faults += [f"{path} {view.name}: {fault}" for fault in found]
     assert not faults, "\n".join(faults)
 
 
