@@ -31,6 +31,7 @@ from core.embedded.postgres import Postgres, dsn
 from core.embedded.stripe import Stripe
 from core.embedded.valkey import Valkey
 from core.settings import Settings, database_url
+from tests.kept import Shelf
 
 AT = datetime(2026, 6, 15, 4, 0, tzinfo=UTC)
 KEEP = {"alembic_version", "account_kind"}  # what migrations put there
@@ -157,6 +158,14 @@ def client(app: Flask) -> FlaskClient:
 def system(app: Flask) -> Callable[[], AbstractContextManager[Session]]:
     """`with system() as session:` a transaction that sees every member's rows, as jobs do."""
     return lambda: transaction(SYSTEM)
+
+
+@pytest.fixture(scope="session")
+def shelf(migrated: str) -> Iterator[Shelf]:
+    """`shelf.take(name, make)`: a world that takes long to make, into an empty database."""
+    with psycopg.connect(dsn(migrated), autocommit=True) as connection:
+        names = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
+        yield Shelf(connection, [name for (name,) in names if name not in KEEP])
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,8 @@ ALL = 25
 
 
 @pytest.fixture
-def store(app):
-    return open_store()
+def store(app, shelf):
+    return shelf.take("the whole store", open_store)
 
 
 def slugs(query="", filters=None, sort="", **more):

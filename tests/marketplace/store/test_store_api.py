@@ -21,8 +21,8 @@ KEYS = {
 
 
 @pytest.fixture
-def client(app):
-    open_store()
+def client(app, shelf):
+    shelf.take("the whole store", open_store)
     return app.test_client()
 
 
