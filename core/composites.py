@@ -1,4 +1,4 @@
-"""PostgreSQL's text form of composite values: what a set-based function takes, in a third of the time that JSON costs the server."""
+"""PostgreSQL's text form of composite values and of long columns: what a set-based function takes, in a third of the time that JSON costs the server."""
 
 import uuid
 from collections.abc import Iterable
@@ -15,6 +15,11 @@ def fields(*values: Value) -> str:
 def array(rows: Iterable[str]) -> str:
     """An array of composite values, each given by its `fields`."""
     return "{" + ",".join([f'"({_escaped(row)})"' for row in rows]) + "}"
+
+
+def column(values: Iterable[bool | int | str | uuid.UUID | datetime]) -> str:
+    """An array of plain values, none of them missing: less than half the time that the driver takes for a long list."""
+    return "{" + ",".join(map(_field, values)) + "}"
 
 
 def _field(value: Value) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 from flask import Flask, Response, current_app
 
-from billing.document import document_pdf
 from billing.document.document_models import Document
 
 EARLIEST = (1980, 1, 1, 0, 0, 0)  # a zip knows no earlier time; a fixed one keeps the same documents the same file
@@ -15,7 +14,7 @@ EARLIEST = (1980, 1, 1, 0, 0, 0)  # a zip knows no earlier time; a fixed one kee
 def pdf(document: Document, language: str | None) -> Response:
     """The document as its file."""
     return Response(
-        document_pdf.render(document.content, document.content_hash, language),
+        _render(document, language),
         content_type="application/pdf",
         headers={"Content-Disposition": f'inline; filename="{name(document, language)}"', "Cache-Control": "private, no-store"},
     )
@@ -38,7 +37,13 @@ def archive(documents: Sequence[Document], filename: str, language: str | None =
 
 def entry(document: Document, language: str | None) -> tuple[zipfile.ZipInfo, bytes]:
     """A document as it stands in a zip."""
-    return zipfile.ZipInfo(name(document, language), EARLIEST), document_pdf.render(document.content, document.content_hash, language)
+    return zipfile.ZipInfo(name(document, language), EARLIEST), _render(document, language)
+
+
+def _render(document: Document, language: str | None) -> bytes:
+    from billing.document import document_pdf  # with its fonts it takes a third of a second: a process that writes no file starts without
+
+    return document_pdf.render(document.content, document.content_hash, language)
 
 
 class _Sink(io.RawIOBase):

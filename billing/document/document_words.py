@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import cn2an
 from flask_babel import gettext as _
 
 from billing.document.document_contents import Content
@@ -57,6 +56,8 @@ def in_capitals(value_minor: int, currency: str) -> str | None:
     """The amount in the Chinese numerals that cannot be altered by a stroke (大写金额); None for other currencies."""
     if currency != "CNY":
         return None
+    import cn2an  # takes a tenth of a second, which a process that writes no document need not spend when it starts
+
     return "人民币" + str(cn2an.an2cn(f"{value_minor // 100}.{value_minor % 100:02d}", "rmb"))
 
 

@@ -4,10 +4,12 @@ import random
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from core.composites import column
 from operations.demo import behaviour
 from operations.demo.cast import Cast
 
@@ -43,7 +45,7 @@ def write(
     intensity = wanted / max(total, 1) / behaviour.STEPS_A_SESSION
     written = 0
 
-    def rows() -> Iterable[tuple[object, ...]]:
+    def rows() -> Iterable[tuple[Any, ...]]:
         for one in cast:
             for n, (user, at, feature, action, thing, took, automated) in enumerate(behaviour.events(rng, habits[one.number], days, intensity, until)):
                 if at < until:
@@ -52,7 +54,7 @@ def write(
     stream = iter(rows())
     while batch := list(islice(stream, BATCH)):
         columns = zip(*batch, strict=True)
-        session.execute(_INSERT, dict(zip("miuafcodz", map(list, columns), strict=True)))
+        session.execute(_INSERT, dict(zip("miuafcodz", map(column, columns), strict=True)))
         written += len(batch)
         progress(len(batch))
     return written

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -121,9 +122,11 @@ class Year:
         """Members whose money will not last put more in: by card, or by bank transfer for large sums."""
         balances = {w.member_id: w.paid_minor + w.bonus_minor for w in session.scalars(select(Wallet))}
         arrivals: list[Arrival] = []
+        prices = cache(lambda line, rank: catalogue.price(line, rank, CURRENCY, "month", week))  # the same for many
         for i, one in enumerate(self.cast):
             plan, at = self.plans[one.number], week + timedelta(minutes=self.rng.randint(1, 90))
-            need = self._monthly(plan, week) * {"month": 1, "quarter": 3, "year": 10}[plan.period]
+            price = prices(plan.line, plan.rank)
+            need = (price.base_minor + plan.seats * price.seat_minor) * {"month": 1, "quarter": 3, "year": 10}[plan.period]
             if one.joined_at >= week + WEEK or (plan.stops_paying_at and week >= plan.stops_paying_at) or self.rng.random() < 0.1:
                 continue
             floor = need + 60_000 if i >= RICH else need + 5_000_000
@@ -133,10 +136,6 @@ class Year:
             at = max(at, one.joined_at)
             arrivals.append(Arrival(one.id, one.number, week.isoformat(), amount, at, one.owner_id))
         arrive(session, arrivals)
-
-    def _monthly(self, plan: Plan, at: datetime) -> int:
-        price = catalogue.price(plan.line, plan.rank, CURRENCY, "month", at)
-        return price.base_minor + plan.seats * price.seat_minor
 
     def _act(self, one: Cast, day: datetime, end: datetime) -> None:
         """What one member does this day, in order of time."""

@@ -52,3 +52,11 @@ def test_any_text_comes_through(read: Read) -> None:
         assert read(*rows) == rows
 
     check()
+
+
+def test_columns_of_plain_values(owner: Engine) -> None:
+    values = [uuid.UUID(int=5), AT, -7, True, False, 'a"b\\', "{a,b}", " null ", "", "人民币"]
+    with owner.connect() as connection:
+        for value in values:
+            kind = {uuid.UUID: "uuid", datetime: "timestamptz", int: "bigint", bool: "boolean", str: "text"}[type(value)]
+            assert connection.scalar(text(f"select cast(:column as {kind}[])"), {"column": composites.column([value, value])}) == [value, value]

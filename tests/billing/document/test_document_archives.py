@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from billing.document import document_archive_jobs as archive_jobs
 from billing.document import document_archives as archives
-from billing.document import document_files, document_jobs
+from billing.document import document_files, document_jobs, document_pdf
 from billing.document.document_models import DocumentArchive
 from core.audit import AuditEntry
 from core.clock import real_now
@@ -201,7 +201,7 @@ def test_a_full_disk_a_missing_folder_and_a_broken_document_are_told(finance: Fl
     assert "could not be written" in finance.get(f"/finance/documents/zips/{unwritable}?lang=en").text
     folder.unlink()
     with monkeypatch.context() as patched:
-        patched.setattr(document_files.document_pdf, "render", lambda *_args: 1 // 0)
+        patched.setattr(document_pdf, "render", lambda *_args: 1 // 0)
         assert archive_jobs.write(str(broken)) == "failed"
     page = finance.get(f"/finance/documents/zips/{broken}?lang=en").text
     assert row(broken).failed_number is not None
