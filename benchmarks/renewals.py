@@ -1,8 +1,8 @@
 """The renewal run against the same renewals as hand-written SQL that knows a single balance; how it scales; what memory it takes.
 
-`renewal_vs_sql` alternates batches of 10,000 of the two, on one server, each committed. The product's batches are those that the job runs, through the
-application, side by side as `renewal_lanes` says, with wallets that have grants and lots; the other is the unchanged raw_renewals.sql on one connection.
-`renewal_vs_sql_one_lane` has one connection on both sides.
+`renewal_vs_sql` alternates batches of 10,000 of hand-written SQL (the unchanged raw_renewals.sql, one connection) and runs of the product over 40,000, on one
+server, each batch committed. The product's run is the scheduler's job itself, with its lanes side by side, over wallets that have grants and lots.
+`renewal_vs_sql_one_lane` is one batch of the product by itself: one connection on both sides.
 """
 
 import contextlib
@@ -12,7 +12,6 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,13 +21,14 @@ from sqlalchemy import text
 
 from benchmarks.figures import figure, tell
 from benchmarks.stage import HERE, Stage, stage
-from billing.renewal import renewals
+from billing.renewal import renewal_jobs, renewals
 from core.db import SYSTEM, db, transaction
 from core.embedded.postgres import dsn
-from core.settings import THRESHOLDS
 
 BATCH = 10_000
+BATCHES = 4  # of the run
 PAIRS = 7
+RAW = 100_000  # subscriptions, as raw_renewals.sql says
 AT = datetime(2026, 6, 30, 16, tzinfo=UTC)  # July 1, midnight in Shanghai
 _RUN = uuid.UUID(int=1)
 MANY = int(os.environ.get("RENEWALS_MANY") or 1_000_000)  # the upper end; lower it for a quick run
@@ -48,40 +48,35 @@ def measure() -> None:
 
 
 def _pairs() -> tuple[list[float], list[float]]:
-    """Ratios of the run as it is set (`renewal_lanes` batches at the same time), and of one batch at a time."""
-    lanes = THRESHOLDS["renewal_lanes"]
-    with _world(PAIRS * (1 + lanes) * BATCH) as (on, app):
-        on.psql("-v", f"n={PAIRS * BATCH}", "-f", str(HERE / "raw_renewals.sql"))
+    """Ratios of the job's run over `BATCHES` batches, and of one batch by itself. Each pair has subscriptions of its own, due in an hour of its own."""
+    with _world(PAIRS * (BATCHES + 1) * BATCH, each=(BATCHES + 1) * BATCH) as (on, app):
+        on.psql("-v", f"n={RAW}", "-f", str(HERE / "raw_renewals.sql"), "-c", "checkpoint")  # both sides write every page for the first time since
         run, one_lane = [], []
-        with psycopg.connect(dsn(on.postgres.url("backoffice")), autocommit=True) as raw, ThreadPoolExecutor(lanes) as pool, app.app_context():
+        with psycopg.connect(dsn(on.postgres.url("backoffice")), autocommit=True) as raw, app.app_context():
             for n in range(PAIRS):
+                at = AT + timedelta(hours=n)
                 began = time.perf_counter()
-                row = raw.execute("select raw_renewals.run_batch(%s)", [BATCH]).fetchone()
+                settled = raw.execute("select raw_renewals.run_batch(%s)", [BATCH]).fetchone()
                 peer = time.perf_counter() - began
-                assert row == (BATCH,)
-                alone, done = _batch(AT)
-                assert (done.renewed, done.past_due) == (BATCH * 19 // 20, BATCH // 20)
+                assert settled == (BATCH,)
+                alone, one = _batch(at)
+                assert (one.renewed, one.past_due) == (BATCH * 19 // 20, BATCH // 20)
                 began = time.perf_counter()
-                together = list(pool.map(_lane, [app] * lanes))
-                side_by_side = (time.perf_counter() - began) / lanes
-                assert sum(one.settled for one in together) == lanes * BATCH
+                done = renewal_jobs.renew_due_subscriptions(at)
+                together = time.perf_counter() - began
+                assert (done.renewed, done.past_due) == (BATCHES * BATCH * 19 // 20, BATCHES * BATCH // 20)
                 one_lane.append(peer / alone)
-                run.append(peer / side_by_side)
-                each = f"one lane {alone / BATCH * 1e6:.1f} µs, {lanes} lanes {side_by_side / BATCH * 1e6:.1f} µs"
-                tell(f"{n + 1}/{PAIRS} raw {peer / BATCH * 1e6:.1f} µs, renewal: {each}")
+                run.append(peer * BATCHES / together)
+                micros = [seconds / BATCH * 1e6 for seconds in (peer, alone, together / BATCHES)]
+                tell("{}/{} raw {:.1f} µs, a batch by itself {:.1f} µs, the run {:.1f} µs".format(n + 1, PAIRS, *micros))
         on.verify()
     return run, one_lane
-
-
-def _lane(app: Flask) -> renewals.RunResult:
-    with app.app_context():
-        return _batch(AT)[1]
 
 
 def _alone(count: int, rounds: int) -> tuple[list[float], float]:
     """Microseconds a subscription of each batch, all `count` of them `rounds` times (a month apart), and the backend's peak private memory in MB."""
     times: list[float] = []
-    with _world(count) as (on, app), app.app_context():
+    with _world(count, each=count) as (on, app), app.app_context():
         with _watched() as peak:
             for month in range(rounds):
                 while True:
@@ -102,11 +97,11 @@ def _batch(at: datetime) -> tuple[float, renewals.RunResult]:
 
 
 @contextlib.contextmanager
-def _world(count: int) -> Iterator[tuple[Stage, Flask]]:
+def _world(count: int, *, each: int) -> Iterator[tuple[Stage, Flask]]:
     with stage() as on:
         app = on.start()
         began = time.perf_counter()
-        on.psql("-v", "ON_ERROR_STOP=1", "-v", f"n={count}", "-v", f"at={AT.isoformat()}", "-f", str(HERE / "renewals.sql"))
+        on.psql("-v", "ON_ERROR_STOP=1", "-v", f"n={count}", "-v", f"each={each}", "-v", f"at={AT.isoformat()}", "-f", str(HERE / "renewals.sql"))
         tell(f"{count:,} members made in {time.perf_counter() - began:.0f} s")
         try:
             yield on, app

@@ -1,5 +1,5 @@
--- A world of :n members, each with one subscription that is due at :at, written down as the product would have left it: wallets with a paid grant, every
--- second one with a bonus and its lot, every twentieth empty. `flask ledger verify` must find nothing. Run as the schema's owner.
+-- A world of :n members, each with one subscription: :each of them are due at :at, as many an hour later, and so on. Written down as the product would have
+-- left it: wallets with a paid grant, every second one with a bonus and its lot, every twentieth empty. `flask ledger verify` must find nothing. Run as the schema's owner.
 insert into legal_entity (id, name, currency, timezone, tax_rate_bp) values (md5('entity')::uuid, 'Benchmark', 'CNY', 'Asia/Shanghai', 600);
 insert into book values (md5('entity')::uuid, 'house', md5('entity')::uuid);
 insert into product_line values ('crm', '玉衡', 'Jade');
@@ -11,7 +11,7 @@ create temp table made as
   select g, (lpad(to_hex(1760000000000 + g * 37), 12, '0') || '7' || substr(md5('m' || g), 1, 3) || '8' || substr(md5('m' || g), 4, 15))::uuid as member,
     (lpad(to_hex(1760000000500 + g * 37), 12, '0') || '7' || substr(md5('s' || g), 1, 3) || '8' || substr(md5('s' || g), 4, 15))::uuid as subscription,
     md5('credit' || g)::uuid as credit, case when g % 20 = 0 then 0 else 5000000 end as paid, case when g % 2 = 1 then 100000 else 0 end as bonus,
-    1 + g % 4 as rank, 1 + g % 9 as seats, cast(:'at' as timestamptz) as due
+    1 + g % 4 as rank, 1 + g % 9 as seats, cast(:'at' as timestamptz) + (g - 1) / :each * interval '1 hour' as due
   from generate_series(1, :n) g;
 insert into member (id, entity_id, number, name, industry, size, sales_cycle, channel, currency, state, created_at)
   select member, md5('entity')::uuid, 'M' || g, 'Member ' || g, 'retail', 'small', 'short', 'direct', 'CNY', 'active', due - interval '1 year' from made;

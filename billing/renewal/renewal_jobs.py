@@ -18,10 +18,10 @@ from core.ids import new_id
 
 PAUSE_S = 0.05
 PATIENCE = 40  # pauses in a row in which everything waits for another run: then that run, or the next one, does the rest
-_DUE_MEMBERS = text(
-    "select distinct member_id from (select s.member_id from subscription s where s.state in ('trialing', 'active', 'past_due') and s.next_attempt_at <= :at"
-    " order by s.next_attempt_at, s.member_id limit :most) due order by member_id"
-)
+_DUE = "select s.member_id from subscription s where s.state in ('trialing', 'active', 'past_due') and s.next_attempt_at <= :at"
+_HOW_MANY = text(f"select count(*) from ({_DUE} limit :most) due")  # noqa: S608 (made of constants)
+_FIRST = text(f"select distinct member_id from ({_DUE} order by s.next_attempt_at, s.member_id limit :most) due order by member_id")  # noqa: S608
+_LAST = text(f"select distinct member_id from ({_DUE} order by s.next_attempt_at desc, s.member_id desc limit :most) due order by member_id")  # noqa: S608
 
 
 def renew_due_subscriptions(at: datetime | None = None) -> RunResult:
@@ -31,30 +31,30 @@ def renew_due_subscriptions(at: datetime | None = None) -> RunResult:
     """
     started_at = now()
     run = Run(new_id(), at or started_at, started_at)
-    total = _lane(run, batches=1)
-    if total.examined:
+    if _is_more_than_a_batch(run.at):
         app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-        count = renewals.lanes() if total.settled >= renewals.batch_size() else 1
+        count = renewals.lanes()
         with ThreadPoolExecutor(count) as lanes:
-            total = sum(lanes.map(_lane_in, [app] * count, [run] * count), total)
+            total = sum(lanes.map(_lane_in, [app] * count, [run] * count, [n % 2 == 1 for n in range(count)]), RunResult())
+    else:
+        total = _lane(run)
     if total.settled:
         with transaction(SYSTEM):
             renewals.finish(run, at=now())
     return total
 
 
-def _lane_in(app: Flask, run: Run) -> RunResult:
+def _lane_in(app: Flask, run: Run, from_end: bool) -> RunResult:
     with app.app_context():
-        return _lane(run)
+        return _lane(run, from_end=from_end)
 
 
-def _lane(run: Run, batches: int | None = None) -> RunResult:
+def _lane(run: Run, *, from_end: bool = False) -> RunResult:
     """Batch after batch, until nothing is left, or nothing but what another lane or run holds an earlier one of the same wallet of."""
-    total, done, waited = RunResult(), 0, 0
-    while waited < PATIENCE and done != batches:
-        batch = _batch(run, None)
+    total, waited = RunResult(), 0
+    while waited < PATIENCE:
+        batch = _batch(run, None, from_end)
         total += batch
-        done += 1
         if not batch.examined:
             break
         waited = 0 if batch.settled else waited + 1
@@ -63,11 +63,11 @@ def _lane(run: Run, batches: int | None = None) -> RunResult:
     return total
 
 
-def _batch(run: Run, members: Sequence[uuid.UUID] | None) -> RunResult:
+def _batch(run: Run, members: Sequence[uuid.UUID] | None, from_end: bool) -> RunResult:
     """One batch. Where the database refuses it, its halves, down to the one member that it refuses; that one is parked and the rest is renewed."""
     try:
         with transaction(SYSTEM):
-            return renewals.renew_due(run.at, run=run, members=members)
+            return renewals.renew_due(run.at, run=run, members=members, from_end=from_end)
     except OperationalError:  # the connection or a lock was lost: nothing is wrong with the batch
         raise
     except DBAPIError as error:
@@ -75,14 +75,19 @@ def _batch(run: Run, members: Sequence[uuid.UUID] | None) -> RunResult:
             with transaction(SYSTEM):
                 renewals.park(members[0], f"database: {type(error.orig).__name__}", at=run.at)
             return RunResult(1, parked=1)
-        members = members or _due_members(run.at)
+        members = members or _due_members(run.at, from_end)
         middle = len(members) // 2 or 1
-        return _batch(run, members[:middle]) + _batch(run, members[middle:])
+        return _batch(run, members[:middle], from_end) + _batch(run, members[middle:], from_end)
 
 
-def _due_members(at: datetime) -> list[uuid.UUID]:
+def _is_more_than_a_batch(at: datetime) -> bool:
     with transaction(SYSTEM):
-        return list(db.session.scalars(_DUE_MEMBERS, {"at": at, "most": renewals.batch_size()}))
+        return int(db.session.execute(_HOW_MANY, {"at": at, "most": renewals.batch_size() + 1}).scalar_one()) > renewals.batch_size()
+
+
+def _due_members(at: datetime, from_end: bool) -> list[uuid.UUID]:
+    with transaction(SYSTEM):
+        return list(db.session.scalars(_LAST if from_end else _FIRST, {"at": at, "most": renewals.batch_size()}))
 
 
 def tell_members(at: datetime | None = None) -> None:

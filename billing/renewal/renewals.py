@@ -1,4 +1,4 @@
-"""Renewals: due subscriptions are charged in batches, each one call of the SQL function `renew_due` (migrations/sql/0241_renewal_run.sql).
+"""Renewals: due subscriptions are charged in batches, each one call of the SQL function `renew_due` (migrations/sql/0480_renewals_from_both_ends.sql).
 
 A batch is one transaction of the caller: killed anywhere, nothing of it has happened, and the next run does it again.
 """
@@ -66,7 +66,9 @@ class Outcome:
     fault: str | None
 
 
-_CALL = "renew_due(:at, :most, cast(:members as uuid[]), :only_paid, :run, cast(:retry_days as bigint[]), :suspend_days, :end_days, :consumption_order)"
+_CALL = (
+    "renew_due(:at, :most, cast(:members as uuid[]), :only_paid, :run, cast(:retry_days as bigint[]), :suspend_days, :end_days, :consumption_order, :from_end)"
+)
 _EACH = text(f"select * from {_CALL}")  # noqa: S608 (made of constants)
 _COUNTED = text(f"select outcome, currency, count(*) as n, sum(amount_minor)::bigint as amount_minor from {_CALL} group by 1, 2")  # noqa: S608
 _BEGIN_RUN = text(
@@ -111,13 +113,17 @@ def charge_id(subscription_id: uuid.UUID, term: int) -> uuid.UUID:
     return named("renewal", subscription_id, term)
 
 
-def renew_due(at: datetime, limit: int | None = None, *, run: Run | None = None, members: Sequence[uuid.UUID] | None = None) -> RunResult:
+def renew_due(
+    at: datetime, limit: int | None = None, *, run: Run | None = None, members: Sequence[uuid.UUID] | None = None, from_end: bool = False
+) -> RunResult:
     """Renew up to `limit` subscriptions that are due at `at`, within the caller's transaction; call it until `examined` is 0.
+
+    They are taken in the order of their instants; `from_end`: the last ones first, for a lane beside one that starts with the first.
 
     Paid: the next term begins where the old one ended. Cancelled: it ends. Too little money: past due, told once, tried again by the dunning
     plan (dunning.py), then suspended, then it ends and the charge is void. What happened is added to the figures of the run.
     """
-    rows = _call(_COUNTED, at, limit, members, run).all()
+    rows = _call(_COUNTED, at, limit, members, run, from_end=from_end).all()
     judged = [row for row in rows if row.outcome != "waiting"]
     if run is not None and judged:
         db.session.execute(_BEGIN_RUN, {"run": run.id, "at": run.at, "started_at": run.started_at})
@@ -160,7 +166,14 @@ def _outcomes(rows: Iterable[Row[Any]]) -> list[Outcome]:
 
 
 def _call(
-    statement: TextClause, at: datetime, limit: int | None, members: Iterable[uuid.UUID] | None, run: Run | None, *, only_paid: bool = False
+    statement: TextClause,
+    at: datetime,
+    limit: int | None,
+    members: Iterable[uuid.UUID] | None,
+    run: Run | None,
+    *,
+    only_paid: bool = False,
+    from_end: bool = False,
 ) -> Result[Any]:
     db.session.flush()
     settings: Settings = current_app.extensions["settings"]
@@ -170,7 +183,7 @@ def _call(
             "at": at, "most": limit or batch_size(), "members": None if members is None else list(map(str, members)), "only_paid": only_paid,
             "run": run and run.id, "retry_days": list(settings.dunning_retry_days),
             "suspend_days": min(settings.dunning_suspend_days, settings.past_due_grace_days),
-            "end_days": settings.past_due_grace_days, "consumption_order": wallets.consumption_order(),
+            "end_days": settings.past_due_grace_days, "consumption_order": wallets.consumption_order(), "from_end": from_end,
         },
     )  # fmt: skip
     for read in [known for known in db.session if isinstance(known, Subscription | SubscriptionCharge | Notice)]:

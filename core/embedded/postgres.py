@@ -169,7 +169,7 @@ def _server_options() -> dict[str, str]:
         "shared_buffers": f"{max(64, min(512, memory_mb // 4))}MB",
         "wal_buffers": f"{max(4, min(64, memory_mb // 64))}MB",  # large batches on two connections wait for each other's writes where this is full
         "max_wal_size": "4GB",
-        "min_wal_size": "512MB",  # a nightly batch writes over old files: making new ones took a renewal a sixth of its time
+        "min_wal_size": "1GB",  # a nightly batch writes over old files: making new ones took a renewal a sixth of its time
         "wal_compression": "off",  # only pglz is built in: after a checkpoint it took a renewal an eighth of its time at least, a purchase a twelfth
         "random_page_cost": "1.1",
         "jit": "off",

@@ -265,6 +265,32 @@ def test_two_runs_at_once_share_the_work(app: Flask, monkeypatch: pytest.MonkeyP
     charged_once(subscriptions)
 
 
+def test_from_the_end_the_last_ones_are_first(app: Flask) -> None:
+    world.sell()
+    days = [world.subscribe(world.member_with(paid=700_00), at=AT + timedelta(days=n)) for n in range(5)]
+    with transaction(SYSTEM):
+        assert renewals.renew_due(END + timedelta(days=4), 2, from_end=True) == renewals.RunResult(2, renewed=2)
+    assert [world.now_of(one).term for one in days] == [1, 1, 1, 2, 2]
+    assert world.renew_all(END + timedelta(days=4)).renewed == 3
+    charged_once(days)
+
+
+def test_lanes_from_both_ends_serve_each_wallet_in_order(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each wallet can pay for one of its two subscriptions: the one whose term ended first, though a lane begins with the others."""
+    world.sell()
+    world.sell("ops")
+    members = [world.member_with(paid=900_00) for _n in range(8)]
+    early = [world.subscribe(member, at=AT + timedelta(days=n)) for n, member in enumerate(members)]
+    late = [world.subscribe(member, line="ops", at=AT + timedelta(days=20 - n)) for n, member in enumerate(members)]
+    monkeypatch.setattr(renewals, "batch_size", lambda: 3)
+    monkeypatch.setattr(renewals, "lanes", lambda: 2)
+    done = renewal_jobs.renew_due_subscriptions(END + timedelta(days=21))
+    assert (done.renewed, done.past_due) == (8, 8)
+    assert {world.now_of(one).state for one in early} == {"active"}
+    assert {world.now_of(one).state for one in late} == {"past_due"}
+    assert_books_hold()
+
+
 def test_a_later_subscription_waits_while_another_run_holds_the_earlier_one(member: Member, app: Flask) -> None:
     world.sell("ops")
     world.put_in(member, 900_00)
