@@ -21,6 +21,7 @@ from core.settings import Settings
 from membership.models import Member
 from tests.factories import AT, make_member
 from tests.foreign import FOREIGN
+from tests.kept import Shelf
 
 # Tables with a member in them that no member owns: written for us, about members, and closed to them.
 GLOBAL = {
@@ -60,8 +61,13 @@ def forced(owner: Engine) -> dict[str, str]:
 
 
 @pytest.fixture
-def two(app: Flask) -> tuple[Member, Member]:
+def two(app: Flask, shelf: Shelf) -> tuple[Member, Member]:
     """Two members, each with one of everything we know how to make."""
+    pair: tuple[Member, Member] = shelf.take("two members", _two_members)
+    return pair
+
+
+def _two_members() -> tuple[Member, Member]:
     pair = make_member(paid=300_00, bonus=50_00, name="A"), make_member(paid=700_00, bonus=90_00, name="B")
     for member in pair:
         for factory in set(FOREIGN.values()):

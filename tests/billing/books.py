@@ -2,7 +2,8 @@
 
 import uuid
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.orm import Session
 
 from billing.ledger import verify
 from billing.ledger.accounts import Account
@@ -17,6 +18,14 @@ _BALANCES = text(
     " where book_id = :book group by account having sum(amount) <> 0"
 )
 
+_CHECKS = list(verify.CHECKS)
+_AT_ONCE = text(
+    " union all ".join(
+        f"(select {n}, subject::text, what::text, recorded::text, derived::text from ({statement}) d(subject, what, recorded, derived) limit 1)"
+        for n, statement in enumerate(verify.CHECKS.values())
+    )
+)
+
 
 def accounts(book_id: uuid.UUID) -> dict[Account, int]:
     """Credits − debits of every account of a book that is not zero, in minor units."""
@@ -24,10 +33,16 @@ def accounts(book_id: uuid.UUID) -> dict[Account, int]:
         return {Account(account): amount for account, amount in session.execute(_BALANCES, {"book": book_id})}
 
 
+def first_difference(session: Session | Connection) -> verify.Difference | None:
+    """What `verify.first_difference` finds, in one statement for all checks: a large one would need much memory, a test's takes a fourth of the time."""
+    found = sorted(session.execute(_AT_ONCE).all(), key=lambda row: int(row[0]))
+    return verify.Difference(_CHECKS[found[0][0]], *found[0][1:]) if found else None
+
+
 def assert_books_hold() -> None:
     """Conservation within and between books, and every cached figure equal to its postings."""
     with transaction(SYSTEM) as session:
-        difference = verify.first_difference(session)
+        difference = first_difference(session)
     assert difference is None, str(difference)
 
 

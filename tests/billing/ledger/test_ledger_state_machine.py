@@ -13,13 +13,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from billing.ledger import verify
 from billing.ledger.accounts import Account as A
 from billing.wallet import holds, wallets
 from core.db import SYSTEM, db, transaction
 from core.ids import new_id, request_hash
 from core.settings import CONSUMPTION_ORDERS
-from tests.billing.books import accounts, settled_top_up
+from tests.billing.books import accounts, first_difference, settled_top_up
 from tests.billing.ledger_model import Part, WalletModel
 from tests.factories import AT, make_member
 
@@ -206,7 +205,7 @@ class Ledger(RuleBasedStateMachine):
             assert remaining == {grant.id: grant.remaining for grant in model.grants}
             assert written == model.transactions  # a failed step wrote nothing
         with transaction(SYSTEM) as session:
-            assert (difference := verify.first_difference(session)) is None, str(difference)
+            assert (difference := first_difference(session)) is None, str(difference)
 
     def _credit(self, who: int, credit: wallets.Credit, settled: bool = False) -> None:
         with transaction(SYSTEM) as session:

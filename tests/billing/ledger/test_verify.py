@@ -17,7 +17,7 @@ from core.ids import new_id, request_hash
 from membership.catalogue_models import Edition, ProductLine
 from membership.models import Member
 from membership.subscription_models import Subscription
-from tests.billing.books import as_owner, settled_top_up
+from tests.billing.books import as_owner, first_difference, settled_top_up
 from tests.billing.document.test_documents import CORRUPTIONS as DOCUMENTS
 from tests.factories import AT, ENTITY, make_member
 from tests.marketplace.partner.test_payouts import BROKEN as PARTNERS
@@ -201,6 +201,7 @@ def books(member: Member, owner: Engine) -> Iterator[Connection]:
 
 def test_sound_books_have_no_difference(books: Connection) -> None:
     assert verify.first_difference(books) is None
+    assert first_difference(books) is None
     assert verify.summary(books) == {"books": 2, "wallets": 1, "transactions": 6, "postings": 13}
 
 
@@ -210,6 +211,9 @@ def test_a_corruption_is_found_and_named(books: Connection, member: Member, case
     assert books.execute(text(statement)).rowcount >= 1
     found = {difference.check: difference for difference in verify.differences(books)}
     assert check in found, f"not found; instead: {[str(d) for d in found.values()]}"
+    at_once = first_difference(books)
+    assert at_once
+    assert at_once.check == next(iter(found))  # what other tests ask finds it too
     difference = found[check]
     assert difference.what == what
     assert difference.recorded.startswith(recorded), str(difference)

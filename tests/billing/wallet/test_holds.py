@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import text
 
-from billing.ledger import verify
 from billing.ledger.accounts import Account as A
 from billing.wallet import balances, holds, wallet_jobs, wallets
 from billing.wallet.hold_models import Hold
@@ -23,7 +22,7 @@ from core.db import SYSTEM, db, transaction
 from core.errors import Forbidden, IdReused, Invalid
 from core.ids import new_id, request_hash
 from membership.models import Member
-from tests.billing.books import accounts, assert_books_hold
+from tests.billing.books import accounts, assert_books_hold, first_difference
 from tests.factories import AT, make_member
 from tests.sign_in import bearer
 
@@ -409,7 +408,7 @@ class Holds(RuleBasedStateMachine):
     def what_is_held_is_what_holds_hold(self) -> None:
         with transaction(SYSTEM) as session:
             assert session.scalar(PROOF, {"m": self.member.id})
-            assert (difference := verify.first_difference(session)) is None, str(difference)
+            assert (difference := first_difference(session)) is None, str(difference)
         assert money(self.member, self.at)[3] >= 0
 
 

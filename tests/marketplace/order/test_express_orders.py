@@ -10,7 +10,6 @@ from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.ledger import verify
 from core import clock
 from core.db import SYSTEM, transaction
 from core.ids import new_id
@@ -22,7 +21,9 @@ from marketplace.order.orders_api import OrderIn
 from membership import api_keys, taxes
 from membership.catalogue_models import HostVersion
 from membership.models import ApiKey
+from tests.billing.books import assert_books_hold
 from tests.factories import AT, make_member
+from tests.kept import Shelf
 from tests.marketplace.store_world import CRM_ONLY, FREE, ONE_TIME, PACK, open_store
 from tests.memories import remember_for_long
 from tests.served import Answer, Served
@@ -48,17 +49,16 @@ class Lane:
 
 
 @pytest.fixture
-def lane(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lane]:
+def lane(app: Flask, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lane]:
     remember_for_long(app, monkeypatch)
     clock.now()
-    open_store(PACK, ONE_TIME, FREE, CRM_ONLY)
+    shelf.take("four listings", lambda: open_store(PACK, ONE_TIME, FREE, CRM_ONLY))
     pricing._offered.clear()
     with transaction(SYSTEM):
         taxes.refresh(datetime.now(UTC))
         pricing.offered(PACK)
     yield Lane(app)
-    with transaction(SYSTEM) as session:
-        assert verify.first_difference(session) is None
+    assert_books_hold()
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from flask import Flask
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from billing.ledger import verify
 from billing.wallet import balances, wallets
 from core import db as core_db
 from core.composites import array
@@ -30,7 +29,9 @@ from marketplace.order import express_orders, order_batches, orders, pricing
 from marketplace.order.order_batches import Gatherer
 from membership import api_keys, taxes
 from membership.models import Member
+from tests.billing.books import assert_books_hold
 from tests.factories import AT, make_member
+from tests.kept import Shelf
 from tests.marketplace.store_world import CRM_ONLY, FREE, ONE_TIME, PACK, acting_for, open_store, price_of, set_listing, subscribe
 from tests.memories import remember_for_long
 from tests.served import Answer, Served
@@ -40,14 +41,13 @@ PRICE = 100  # of PACK
 
 
 @pytest.fixture(autouse=True)
-def _books_hold(app: Flask) -> Iterator[None]:
+def _books_hold(app: Flask, shelf: Shelf) -> Iterator[None]:
     """Whatever a test did, the books must hold afterwards."""
-    open_store(PACK, ONE_TIME, FREE, CRM_ONLY)
+    shelf.take("four listings", lambda: open_store(PACK, ONE_TIME, FREE, CRM_ONLY))
     set_listing(ONE_TIME, required_rank=0, required_features=[])  # so that it takes the hot path
     pricing._offered.clear()
     yield
-    with transaction(SYSTEM) as session:
-        assert verify.first_difference(session) is None
+    assert_books_hold()
 
 
 class Gated(Gatherer):
