@@ -17,6 +17,9 @@ help: ## show this list
 run: $(VENV)/.installed ## start everything on http://127.0.0.1:8000 (PORT=… for another port)
 	@exec $(BIN)/python -m core.supervisor --with-parent
 
+# Where the environment forbids keeping compiled Python, each of the many processes that tests start would compile everything anew.
+test test-long: export PYTHONDONTWRITEBYTECODE =
+
 test: $(VENV)/.installed-dev $(VENV)/.browser $(VENV)/.sandbox ## all quick tests (ARGS=… goes to pytest)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 

@@ -30,8 +30,8 @@ needs_sandbox = pytest.mark.skipif(box.unavailable() is not None, reason=str(box
 
 
 @pytest.fixture
-def member(app):
-    open_store(MAIL, FORM, TASK, SHEET)
+def member(app, shelf):
+    shelf.take("listings to edit", lambda: open_store(MAIL, FORM, TASK, SHEET))
     owner = make_member(paid=10_000_00)
     subscribe(owner, "crm", 4)
     return SimpleNamespace(id=owner.id)  # what a rollback leaves alone

@@ -31,8 +31,8 @@ PAID = "order-split-by-region"  # a partner's, with tax
 
 
 @pytest.fixture
-def store(app):
-    open_store(FREE, PACK, CRM_ONLY, PAID)
+def store(app, shelf):
+    shelf.take("listings of the store's pages", lambda: open_store(FREE, PACK, CRM_ONLY, PAID))
     set_listing(PAID, required_rank=0, product_line=None, price_minor=53_000, tax_rate_bp=600)
 
 
