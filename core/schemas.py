@@ -5,8 +5,9 @@ from functools import cache
 from typing import Any
 
 from flask_smorest import Blueprint
-from marshmallow import EXCLUDE, INCLUDE, Schema, fields, validate
+from marshmallow import EXCLUDE, INCLUDE, Schema, fields, pre_load, validate
 
+from core import typed
 from core.paging import LIMIT_DEFAULT, LIMIT_MAX
 from core.texts import is_storable
 
@@ -36,6 +37,16 @@ class Form(Schema):
 
     class Meta:
         unknown = EXCLUDE
+
+    @pre_load
+    def _read_as_typed(self, data: Any, **_kwargs: Any) -> Any:
+        """Numbers may carry thousands separators, full-width digits and a percent sign."""
+        written = {one.data_key or name: one for name, one in self.fields.items() if isinstance(one, fields.Integer | fields.Decimal)}
+        known = [(key, one) for key, one in written.items() if isinstance(data.get(key), str)]
+        read = data.copy() if known else data
+        for key, one in known:
+            read[key] = typed.number(data[key]).removesuffix("%") if isinstance(one, fields.Decimal) else typed.number(data[key])
+        return read
 
 
 class RecordSchema(Schema):

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from marshmallow import Schema, ValidationError, fields
 
-from core import clock, clock_api, clock_moves, formats
+from core import clock, clock_api, clock_moves, formats, typed
 from core.access import requires
 from core.actor import actor
 from core.db import transaction
@@ -63,7 +63,7 @@ def show_clock_progress() -> ResponseReturnValue:
 
 def _wish(form: Mapping[str, Any]) -> tuple[datetime | None, int | None]:
     """An instant or a number of days; a written instant counts more than the chosen days. Raises Invalid."""
-    written = form["to"].strip()
+    written = typed.date(form["to"])
     if not written:
         if form["days"] is None or form["days"] < 1:
             raise Invalid(_("Choose how far, or write an instant."), field="days")

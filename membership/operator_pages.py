@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from marshmallow import ValidationError
 from sqlalchemy import or_, select
 
-from core import audit, clock, jobs
+from core import audit, clock, jobs, typed
 from core.access import requires
 from core.actor import actor
 from core.audit import AuditEntry
@@ -124,6 +124,7 @@ def list_audit() -> ResponseReturnValue:
     given = request.args
     statement = select(AuditEntry)
     errors: dict[str, str] = {}
+    bounds: dict[str, datetime] = {}
     if action := given.get("action", "").strip():
         statement = statement.where(AuditEntry.action.startswith(action, autoescape=True))
     if word := given.get("q", "").strip():
@@ -137,8 +138,10 @@ def list_audit() -> ResponseReturnValue:
             errors[name] = _("Enter a day as 2026-06-30.")
             continue
         if bound is not None:
-            edge = bound + timedelta(days=days)
+            edge = bounds[name] = bound + timedelta(days=days)
             statement = statement.where(AuditEntry.at >= edge if name == "since" else AuditEntry.at < edge)
+    if len(bounds) == 2 and bounds["since"] >= bounds["until"]:
+        errors["since"] = _("The period must begin before its end.")
     with transaction(actor()) as db_session:
         page: Page[AuditEntry] = keyset(db_session, statement, [AuditEntry.at, AuditEntry.id], given.get("after"), 50)
         numbers = _numbers_of(page.items)
@@ -181,7 +184,7 @@ def _day(text: str) -> datetime | None:
     """The beginning of a day in the reader's zone. Raises ValueError."""
     if not text.strip():
         return None
-    day = datetime.strptime(text.strip(), "%Y-%m-%d")  # noqa: DTZ007 (the zone follows)
+    day = datetime.strptime(typed.date(text), "%Y-%m-%d")  # noqa: DTZ007 (the zone follows)
     if not 1900 <= day.year < 9000:
         raise ValueError("time zones have no place to go")
     return day.replace(tzinfo=in_zone(clock.now()).tzinfo)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from flask_babel import gettext as _
 from sqlalchemy import func, or_, select, update
 
+from core import typed
 from core.actor import Actor, kind_of
 from core.db import db
 from core.errors import NotFound, Unauthenticated
@@ -55,7 +56,7 @@ def sign_in(email: str, password: str, user_agent: str, *, at: datetime, days: i
     user = db.session.scalar(
         select(User)
         .outerjoin(Member, Member.id == User.member_id)
-        .where(User.email == email.strip().lower(), User.disabled_at.is_(None), or_(Member.id.is_(None), Member.state == "active"))
+        .where(User.email == typed.email(email), User.disabled_at.is_(None), or_(Member.id.is_(None), Member.state == "active"))
     )
     if not passwords.verify(user.password_hash if user else None, password) or user is None or user.password_hash is None:
         raise WrongSignIn(_("The e-mail address or the password is not right."), field="email")

@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from marshmallow import ValidationError, fields, validate
 
-from core import clock
+from core import clock, typed
 from core.access import public
 from core.actor import SYSTEM, actor
 from core.db import transaction
@@ -40,7 +40,7 @@ def _per_address() -> str:
 
 
 def _account() -> str:
-    return f"{request.remote_addr} {request.form.get('email', '').strip().lower()}"
+    return f"{request.remote_addr} {typed.email(request.form.get('email', ''))}"
 
 
 def _settings() -> Settings:

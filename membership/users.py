@@ -11,7 +11,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
-from core import audit
+from core import audit, typed
 from core.actor import MEMBER_ROLES, ROLES
 from core.db import db
 from core.errors import Conflict, Invalid, NotFound
@@ -60,7 +60,7 @@ def create(
     external_ref: str | None = None,
 ) -> User:
     """Make a user; without a password it still has to accept its invitation. Raises Invalid, EmailTaken, WeakPassword."""
-    email, name = email.strip().lower(), name.strip()
+    email, name = typed.email(email), name.strip()
     if role not in ROLES:
         raise Invalid(_("Choose a role."), field="role")
     if not name:

@@ -12,6 +12,7 @@ from flask_babel import gettext as _
 from marshmallow import ValidationError
 from sqlalchemy import select
 
+from core import typed
 from core.access import requires
 from core.actor import actor
 from core.charts import Chart, Waterfall, bar_chart, waterfall
@@ -111,7 +112,7 @@ def _entity() -> LegalEntity:
 
 def _query() -> dict[str, Any]:
     try:
-        return dict(RevenueQuery(unknown="exclude").load({name: value for name, value in request.args.items() if value}))
+        return dict(RevenueQuery(unknown="exclude").load({name: typed.date(value) for name, value in request.args.items() if value}))
     except ValidationError as error:
         wrong = _("Give months like 2026-06.")
         raise Invalid(wrong, fields={str(name): wrong for name in error.messages_dict}) from error

@@ -139,20 +139,8 @@ def _show(member_id: uuid.UUID, template: str, endpoint: str, values: dict[str, 
     return render_template(
         template, query=query, errors=errors or None, member=member, entity=entity, period=period, statement=found, at=present, link=link,
         before=around(found.last_before), later=around(found.first_after), months=[month(entity, present, back) for back in range(MONTHS)],
-        kinds=ledger_queries.KIND_NAMES, what=lambda movement: what(movement, entity), endpoint=endpoint, values=values,
+        kinds=ledger_queries.KIND_NAMES, what=lambda movement: statements.what(movement, entity.local), endpoint=endpoint, values=values,
     ), 422 if errors else 200  # fmt: skip
-
-
-def what(movement: statements.Movement, entity: Entity) -> str:
-    """What a movement was for, in the reader's words."""
-    if movement.name_zh or movement.name_en:
-        times = f" × {movement.quantity}" if movement.quantity and movement.quantity > 1 else ""
-        return formats.local(movement) + times
-    if movement.motion and movement.service_from and movement.service_until:
-        words = {"new": _("New subscription"), "renewal": _("Renewal"), "seats": _("More seats"), "upgrade": _("Upgrade")}
-        days = f"{entity.local(movement.service_from):%Y-%m-%d}{formats.RANGE}{entity.local(movement.service_until):%Y-%m-%d}"
-        return f"{words.get(movement.motion, movement.motion)} {days}"
-    return movement.memo or ""
 
 
 def _export(member_id: uuid.UUID, form: str) -> Response:
@@ -178,8 +166,8 @@ def _export(member_id: uuid.UUID, form: str) -> Response:
             exports.Column(_("Balance after"), "money"),
         ],
         rows=[
-            (entity.written(m.at), str(ledger_queries.KIND_NAMES.get(m.kind, m.kind)), what(m, entity), str(m.id), m.amount_minor, m.paid_after_minor,
-             m.bonus_after_minor, m.balance_after_minor) for m in found.movements
+            (entity.written(m.at), str(ledger_queries.KIND_NAMES.get(m.kind, m.kind)), statements.what(m, entity.local), str(m.id), m.amount_minor,
+             m.paid_after_minor, m.bonus_after_minor, m.balance_after_minor) for m in found.movements
         ],
         total=(
             _("Total"), None, None, None, found.came_in_minor + found.went_out_minor, found.closing_paid_minor, found.closing_bonus_minor, found.closing_minor,

@@ -4,13 +4,15 @@ What a movement was for is read from orders, listings and subscription charges b
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from flask_babel import gettext as _
 from sqlalchemy import text
 
-from core import paging
+from billing.approval.approvals import REASONS
+from core import formats, paging
 from core.db import db
 
 PAGE = 200
@@ -31,16 +33,29 @@ from (
   from ledger_transaction t
   where t.book_id = :member and t.currency = :currency and t.effective_at >= :since and t.effective_at < :until and t.amount_minor <> 0) x
 """)  # noqa: S608 (constants of this file)
-_MOVEMENTS = text("""
+_NAMED = """
 select t.id, t.seq, t.effective_at, t.kind, t.amount_minor, t.paid_after_minor, t.bonus_after_minor, t.memo,
-  l.name_zh, l.name_en, o.quantity, c.motion, c.service_from, c.service_until
+  l.name_zh, l.name_en, o.quantity, c.motion, c.service_from, c.service_until,
+  exists (select from top_up u where u.member_id = t.book_id and u.id = t.id) as has_receipt
 from ledger_transaction t
 left join store_order o on o.member_id = t.book_id and o.id = t.id left join listing l on l.id = o.listing_id
 left join subscription_charge c on c.member_id = t.book_id and c.id = t.id
+"""
+_LATEST = text(
+    _NAMED
+    + """
+where t.book_id = :member and t.currency = :currency and t.amount_minor <> 0 and (cast(:last as bigint) is null or t.seq < :last)
+order by t.seq desc limit :most
+"""
+)
+_MOVEMENTS = text(
+    _NAMED
+    + """
 where t.book_id = :member and t.currency = :currency and t.effective_at >= :since and t.effective_at < :until and t.amount_minor <> 0
   and (cast(:last_at as timestamptz) is null or (t.effective_at, t.seq) > (:last_at, cast(:last_seq as bigint)))
 order by t.effective_at, t.seq limit :most
-""")
+"""
+)
 _EXPIRING = text("""
 select g.kind, g.expires_at, sum(case when p.target in (20, 21) then p.amount_minor else -p.amount_minor end)::bigint as amount
 from wallet_grant g join posting p on p.book_id = g.member_id and p.grant_id = g.id
@@ -68,6 +83,7 @@ class Movement:
     motion: str | None
     service_from: datetime | None
     service_until: datetime | None
+    has_receipt: bool  # a top-up with a page of its own
 
     @property
     def balance_after_minor(self) -> int:
@@ -124,6 +140,26 @@ class Statement:
     def difference_minor(self) -> int:
         """Closing less (opening + movements): 0, or the books are wrong."""
         return self.closing_minor - self.opening_minor - self.came_in_minor - self.went_out_minor
+
+
+def latest(member_id: uuid.UUID, currency: str, after: str | None = None, limit: int = paging.LIMIT_DEFAULT) -> paging.Page[Movement]:
+    """What changed the wallet, the latest first. Raises BadCursor."""
+    (last,) = paging.decode(after, [int]) if after else (None,)
+    rows = db.session.execute(_LATEST, {"member": member_id, "currency": currency, "last": last, "most": limit + 1}).all()
+    found = [Movement(*row) for row in rows[:limit]]
+    return paging.Page(found, paging.encode([found[-1].seq]) if len(rows) > limit else None)
+
+
+def what(movement: Movement, local: Callable[[datetime], datetime]) -> str:
+    """What a movement was for, in the reader's words; `local` says in which zone its days are."""
+    if movement.name_zh or movement.name_en:
+        times = f" × {movement.quantity}" if movement.quantity and movement.quantity > 1 else ""
+        return formats.local(movement) + times
+    if movement.motion and movement.service_from and movement.service_until:
+        words = {"new": _("New subscription"), "renewal": _("Renewal"), "seats": _("More seats"), "upgrade": _("Upgrade")}
+        days = f"{local(movement.service_from):%Y-%m-%d}{formats.RANGE}{local(movement.service_until):%Y-%m-%d}"
+        return f"{words.get(movement.motion, movement.motion)} {days}"
+    return str(REASONS.get(movement.memo or "", movement.memo or ""))
 
 
 def statement(member_id: uuid.UUID, currency: str, since: datetime, until: datetime, *, at: datetime, after: str | None = None, limit: int = PAGE) -> Statement:

@@ -17,7 +17,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import select, text
 
 from billing.ledger.accounts import Account
-from core import paging
+from core import paging, typed
 from core.db import db
 from core.errors import Invalid, NotFound
 from membership.entity_models import LegalEntity
@@ -98,7 +98,7 @@ def parse_instant(written: str, entity: Entity, *, end: bool, field: str) -> dat
 
     A day or a minute lasts: as of `23:59` includes what happened in that minute, so a month's last minute is its end. Raises Invalid.
     """
-    match = INSTANT.fullmatch(written.strip())
+    match = INSTANT.fullmatch(typed.date(written))
     try:
         if match is None:
             raise ValueError

@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select, text
 
 from billing.wallet import wallets
-from core import audit
+from core import audit, typed
 from core.db import db
 from core.errors import Conflict, IdReused, Invalid
 from core.ids import request_hash
@@ -67,7 +67,7 @@ def create(wanted: Wanted, *, at: datetime) -> tuple[Member, User]:
 
 def _owner_of(member: Member, wanted: Wanted) -> User:
     """The owner it was taken on with: addresses are never changed."""
-    return db.session.scalars(select(User).where(User.member_id == member.id, User.email == wanted.owner_email.strip().lower())).one()
+    return db.session.scalars(select(User).where(User.member_id == member.id, User.email == typed.email(wanted.owner_email))).one()
 
 
 def _entity(wanted: Wanted) -> LegalEntity:

@@ -1,5 +1,6 @@
 """Finance's page of subscription prices: what is in force, what is scheduled, and scheduling a change after seeing what it does."""
 
+import re
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,7 @@ from billing.ledger import ledger_queries
 from billing.subscription import price_changes
 from billing.subscription.price_changes import Change
 from billing.wallet.wallet_schemas import errors_of
+from core import typed
 from core.access import requires
 from core.actor import actor
 from core.clock import now
@@ -27,7 +29,17 @@ PERIODS = ("month", "quarter", "year", "once", "maintenance")
 PERIOD_NAMES = {
     "month": _l("Monthly"), "quarter": _l("Quarterly"), "year": _l("Yearly"), "once": _l("Licence, once"), "maintenance": _l("Maintenance, a year"),
 }  # fmt: skip
-_MONEY = validate.Regexp(r"^[0-9][0-9,]{0,11}(\.[0-9]{1,2})?$", error=_l("Write an amount like 1200.00."))
+
+
+def _amount(text: str) -> None:
+    amount = typed.amount(text)
+    if amount is None or amount >= 10**12 or amount.scaleb(2) != amount.scaleb(2).to_integral_value():
+        raise ValidationError(_("Enter an amount like 1,000.00."))
+
+
+def _day(text: str) -> None:
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", typed.date(text)):
+        raise ValidationError(_("Write the day as 2026-06-30."))
 
 
 class PriceForm(Form):
@@ -36,9 +48,9 @@ class PriceForm(Form):
     edition = fields.String(required=True, validate=validate.Regexp(r"^[^/]{1,40}/[0-9]{1,2}$", error=_l("Choose an edition.")))
     period = fields.String(required=True, validate=validate.OneOf(PERIODS))
     currency = fields.String(load_default="")
-    base = fields.String(required=True, validate=_MONEY)
-    seat = fields.String(required=True, validate=_MONEY)
-    valid_from = fields.String(required=True, validate=validate.Regexp(r"^\d{4}-\d{2}-\d{2}$", error=_l("Write the day as 2026-06-30.")))
+    base = fields.String(required=True, validate=_amount)
+    seat = fields.String(required=True, validate=_amount)
+    valid_from = fields.String(required=True, validate=_day)
 
 
 class WithdrawalForm(Form):
@@ -54,7 +66,7 @@ def _change(form: dict[str, Any]) -> Change:
     entity = ledger_queries.entity_for(form["currency"] or None)
     line, rank = form["edition"].rsplit("/", 1)
     day = ledger_queries.parse_instant(form["valid_from"], entity, end=False, field="valid_from")
-    base, seat = (int(Decimal(form[name].replace(",", "")).scaleb(2)) for name in ("base", "seat"))
+    base, seat = (int((typed.amount(form[name]) or Decimal(0)).scaleb(2)) for name in ("base", "seat"))
     return Change(line, int(rank), entity.currency, form["period"], day, base, seat, taxes.prices_exclude_tax(entity.currency, day))
 
 

@@ -15,6 +15,7 @@ from billing.subscription.subscription_charges import ChangeTo, Done, Start
 from billing.subscription.subscription_previews import Preview
 from billing.subscription.subscription_schemas import ChangeForm, ChangePreviewForm, StartForm, WishForm
 from billing.wallet import balances
+from core import typed
 from core.access import MEMBERS, requires
 from core.actor import actor
 from core.clock import now
@@ -178,8 +179,11 @@ def _comparison(line: ProductLine, subscription: Subscription | None, *, errors:
     """Within a transaction: the page that compares editions for a period and a number of seats."""
     acting, at = actor(), now()
     given = request.values.get("seats", "")
-    is_number = given.isascii() and given.isdigit() and 0 < int(given[:7]) <= 100_000
-    seats = int(given) if is_number else (subscription.next_seats or subscription.seats) if subscription else DEFAULT_SEATS
+    number = typed.number(given)
+    is_number = number.isascii() and number.isdigit() and len(number) < 7 and 0 < int(number) <= 100_000
+    if given and not is_number and errors is None:  # the prices below are then for other seats than were asked for
+        errors = {"seats": [_("Enter a number of seats from 1 to 100,000.")]}
+    seats = int(number) if is_number else (subscription.next_seats or subscription.seats) if subscription else DEFAULT_SEATS
     asked = request.values.get("period", "")
     period = asked if asked in catalogue.PERIODS else subscription.period if subscription else "month"
     wanted = request.values.get("rank", "")

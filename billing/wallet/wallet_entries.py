@@ -39,12 +39,6 @@ def list_entries(member_id: uuid.UUID, currency: str, after: str | None = None, 
     return keyset(db.session(), changed, [LedgerTransaction.seq], after, limit)
 
 
-def receipts_among(member_id: uuid.UUID, entries: Sequence[LedgerTransaction]) -> set[uuid.UUID]:
-    """Which of these entries are top-ups with a page (and a receipt) of their own."""
-    ids = [entry.id for entry in entries if entry.kind == "top_up"]
-    return set(db.session.scalars(select(TopUp.id).where(TopUp.member_id == member_id, TopUp.id.in_(ids)))) if ids else set()
-
-
 def pending_top_ups(member_id: uuid.UUID, limit: int = 5) -> Sequence[TopUp]:
     """Money on its way, the latest first."""
     return db.session.scalars(

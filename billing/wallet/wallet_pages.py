@@ -6,6 +6,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
+from billing.finance import statements
 from billing.payment import payment_methods
 from billing.top_up import top_up_offers
 from billing.wallet import balances, holds, wallet_entries, wallet_overview
@@ -14,6 +15,7 @@ from core.actor import actor
 from core.clock import now
 from core.db import transaction
 from core.errors import Conflict, Forbidden
+from core.formats import in_zone
 from core.ids import derived
 from membership.models import Member
 
@@ -30,7 +32,7 @@ def show_wallet() -> ResponseReturnValue:
         member = session.get_one(Member, acting.member)
         grants = wallet_overview.grants(member.id, member.currency, at=at)
         balance = balances.balance(member.id, member.currency, at=at)
-        page = wallet_entries.list_entries(member.id, member.currency, request.args.get("after"))
+        page = statements.latest(member.id, member.currency, request.args.get("after"))
         return render_template(
             "account/wallet.html",
             at=at,
@@ -42,7 +44,7 @@ def show_wallet() -> ResponseReturnValue:
             standing=wallet_overview.standing(member.id),
             pending=wallet_entries.pending_top_ups(member.id),
             entries=page,
-            receipts=wallet_entries.receipts_among(member.id, page.items),
+            what=lambda movement: statements.what(movement, in_zone),
             kinds=wallet_entries.KINDS,
             tiers=top_up_offers.in_force(member.currency, at=at, member_id=member.id),
             card=next(iter(payment_methods.list_cards(member.id)), None),

@@ -1,12 +1,12 @@
 """What wallet pages and the wallet API take and give."""
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
 from marshmallow import Schema, ValidationError, fields, validate
 
+from core import typed
 from core.schemas import Form
 from core.settings import CONSUMPTION_ORDERS
 
@@ -22,13 +22,10 @@ class Money(fields.Field[int]):
     }
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:  # noqa: ARG002 (marshmallow's signature)
-        try:
-            amount = Decimal(str(value).replace(",", "").replace("，", "").replace("¥", "").strip()).scaleb(2)
-        except InvalidOperation as error:
-            raise self.make_error("invalid") from error
-        if not amount.is_finite() or amount <= 0 or amount.adjusted() > MOST_DIGITS or amount != amount.to_integral_value():
+        amount = typed.amount(str(value))
+        if not amount or amount.adjusted() + 2 > MOST_DIGITS or amount.scaleb(2) != amount.scaleb(2).to_integral_value():
             raise self.make_error("invalid")
-        return int(amount)
+        return int(amount.scaleb(2))
 
 
 class TopUpForm(Form):

@@ -99,6 +99,10 @@ def test_audit_filters(app: Flask) -> None:
     assert "api_key.create" in client.get("/operator/audit?action=api_key&role=operator&since=2020-01-01&until=2099-01-01").text
     assert "api_key.create" not in client.get("/operator/audit?until=2020-01-01").text
     assert "api_key.create" not in client.get("/operator/audit?action=member.").text
+    reversed_days = client.get("/operator/audit?since=2026-05-02&until=2026-05-01&lang=en")
+    assert reversed_days.status_code == 422
+    assert "The period must begin before its end." in reversed_days.text
+    assert client.get("/operator/audit?since=2026/5/1&until=2026年5月1日").status_code == 200, "one day is a period, in any spelling"
     answer = client.get("/operator/audit?since=yesterday")
     assert answer.status_code == 422
     assert 'href="#f-since"' in answer.text

@@ -92,6 +92,8 @@ def test_a_recorded_balance_that_only_ties_in_total_does_not_tie(world: World) -
         ("2026-05-31", True, datetime(2026, 5, 31, 16, tzinfo=UTC) - TICK),
         ("2026-05-31", False, datetime(2026, 5, 30, 16, tzinfo=UTC)),
         ("2026-05-31 23:59", True, datetime(2026, 5, 31, 16, tzinfo=UTC) - TICK),
+        ("2026/5/31 23:59", False, datetime(2026, 5, 31, 15, 59, tzinfo=UTC)),
+        ("2026年5月31日", False, datetime(2026, 5, 30, 16, tzinfo=UTC)),
         (" 2026-05-31T23:59 ", False, datetime(2026, 5, 31, 15, 59, tzinfo=UTC)),
         ("2026-05-31 23:59:30", True, datetime(2026, 5, 31, 15, 59, 31, tzinfo=UTC) - TICK),
     ],

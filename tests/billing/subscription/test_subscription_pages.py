@@ -111,6 +111,12 @@ def test_wrong_input_is_shown_beside_the_field_and_kept(buyer: FlaskClient, memb
     assert 'value="0"' in wrong
     assert "This is what you have already" in page(buyer, f"{URL}/{one.id}/preview?rank=2&seats=5", 422)
     assert page(buyer, f"{URL}/new?product_line=crm&rank=9&period=month&seats=5", 422)
+    for no_number in ("abc", "-5", "0", "1,00", "999999999999"):
+        compared = page(buyer, f"{URL}/{one.id}/editions?period=year&seats={no_number}")
+        assert "Enter a number of seats from 1 to 100,000." in compared
+        assert f'value="{no_number}"' in compared
+    assert "Error:" not in page(buyer, f"{URL}/{one.id}/editions?period=year&seats=1,000")
+    assert "1,000" in page(buyer, f"{URL}/{one.id}/preview?rank=2&seats=1,000")
     assert page(buyer, f"{URL}/new?product_line=none&rank=1&period=month&seats=5", 404)
 
 

@@ -151,6 +151,8 @@ def test_the_confirmation_is_what_is_charged(buyer, member):
     assert "¥1,100.00" in done
     assert "¥570.00" in done
     assert money(member) == (100_000 - 53_000 + bonus, 10_000 - bonus)
+    entries = page(buyer.get("/wallet?lang=en")).partition("Entries")[2]
+    assert re.search(r"Purchase\s*<span class=\"note\">[^<]{3,}</span>", entries), "an entry says what was bought"
 
 
 def test_a_double_click_is_one_purchase(buyer, member):
