@@ -21,7 +21,7 @@ from core.actor import actor
 from core.clock import now
 from core.db import transaction
 from core.errors import AppError, NotFound
-from core.formats import local, money
+from core.formats import date, local, money
 from core.ids import new_id
 from core.navigation import url_if
 from membership import catalogue, changes, motions, subscriptions
@@ -147,6 +147,11 @@ def _say(done: Done, *, trial: bool = False) -> None:
         )
     elif done.amount_minor:
         flash(_("%(amount)s was taken from the wallet for %(name)s.", amount=money(done.amount_minor, done.subscription.currency), name=name), "success")
+    elif done.subscription.next_rank or done.subscription.next_seats or done.subscription.next_period:
+        flash(
+            _("%(name)s changes on %(day)s. Nothing was charged, and you can drop the change until then.", name=name, day=date(done.subscription.term_end)),
+            "success",
+        )
     else:
         flash(_("%(name)s was changed. Nothing was charged.", name=name), "success")
 

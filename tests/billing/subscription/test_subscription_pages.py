@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
@@ -86,6 +87,7 @@ def test_a_change_costs_what_the_page_showed(buyer: FlaskClient, member: Member)
     assert lower["price_minor"] == "0"
     assert buyer.post(f"{change}/changes", data=lower).status_code == 303
     shown = page(buyer, URL)
+    assert f"changes on {world.now_of(one).term_end.astimezone(ZoneInfo('Asia/Shanghai')):%Y-%m-%d}. Nothing was charged" in shown
     assert "Scheduled for" in shown
     assert "Entry, 2 seats" in shown
 
