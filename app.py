@@ -59,7 +59,7 @@ from marketplace.checks import jobs as check_jobs
 from marketplace.copy import api as copies_api
 from marketplace.copy import update_pages
 from marketplace.copy.pages import copy_pages
-from marketplace.license import holders, license_api, license_jobs
+from marketplace.license import app_runs, holders, license_api, license_jobs
 from marketplace.license.app_pages import apps
 from marketplace.license.license_pages import licenses_pages
 from marketplace.order import coupon_pages, express_orders, order_refund_pages, orders_api
@@ -94,7 +94,7 @@ from membership.operator_pages import operator
 from membership.password_link_pages import new_password
 from membership.sign_in_pages import sign_in
 from membership.team_pages import invitations, team
-from operations import activity_api, csm_pages, events_api, offer_pages, offers_api, revenue_pages, run_use
+from operations import activity_api, csm_pages, events_api, offer_pages, offers_api, revenue_pages, run_use, time_saved
 from operations import jobs as operations_jobs
 from operations import passage as operations_passage
 from operations.demo.cli import demo
@@ -177,6 +177,7 @@ def _register(app: Flask) -> None:
     for command in COMMANDS:
         app.cli.add_command(command)
     store_pages.recommended_for = offer_pages.for_store
+    app_runs.count = time_saved.runs_of
     if seats.release_all_of not in leaving.heard:
         leaving.heard.append(seats.release_all_of)
     for topic, subscriber in SUBSCRIPTIONS:

@@ -14,7 +14,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from babel.numbers import get_currency_precision
 from flask import Flask
-from flask_babel import get_locale, get_timezone
+from flask_babel import get_locale, get_timezone, gettext, ngettext
 from markupsafe import Markup
 
 from core.sentences import say
@@ -148,6 +148,13 @@ def translated(text: object) -> str:
     return say(text)
 
 
+def span(minutes: int) -> str:
+    """A length of time for a sentence: minutes, from two hours on hours."""
+    if minutes < 120:
+        return str(ngettext("%(num)s minute", "%(num)s minutes", minutes))
+    return str(gettext("%(hours)s hours", hours=number(minutes / 60, 1)))
+
+
 def or_missing(value: object) -> object:
     """`--` for `None` and the empty string; everything else, zero included, unchanged."""
     return MISSING if value is None or value == "" else value
@@ -202,6 +209,7 @@ def init_app(app: Flask) -> None:
         minor=minor,
         number=number,
         percent=percent,
+        span=span,
         compact=compact,
         datetime=datetime,
         date=date,

@@ -18,9 +18,9 @@ from core.charts import Chart, Spark, bar_chart, sparkline
 from core.clock import now
 from core.db import db, transaction
 from core.errors import AppError, Invalid, NotFound
-from core.formats import local, number
+from core.formats import local, number, span
 from core.ids import new_id
-from marketplace.license import licenses
+from marketplace.license import app_runs, licenses
 from marketplace.order import pricing
 from marketplace.store.listing_models import Listing
 from membership import member_facts, members
@@ -107,6 +107,7 @@ def show_member(member_id: uuid.UUID) -> ResponseReturnValue:
         routines = repetition.match(repetition.of_member(member_id, at=at), repetition.listings_for_toil())
         sent = offers.list_shown(member_id, at=at, limit=20)
         apps = licenses.list_owned(member_id)
+        saves = app_runs.minutes_saved(apps, at)
         uses = activity.uses(member_id, member.activity.day if member.activity else at.date())
         happened = timeline.of_member(member_id)
         subscriptions = session.execute(
@@ -120,8 +121,9 @@ def show_member(member_id: uuid.UUID) -> ResponseReturnValue:
     offered = {one.listing.id for one in sent if one.is_open}
     reasons = [words.cause(one, member) for one in found] + words.facts(member)
     return render_template(
-        "csm/member.html", member=member, causes=found, reasons=reasons[:3], routines=routines, offers=sent, apps=apps, uses=uses, chart=_use_chart(uses),
-        happened=happened, subscriptions=subscriptions, people=people, owned=owned, offered=offered, next_action=_next_action(member, found), at=at,
+        "csm/member.html", member=member, causes=found, reasons=reasons[:3], routines=routines, offers=sent, apps=apps, saves=saves, uses=uses,
+        chart=_use_chart(uses), happened=happened, subscriptions=subscriptions, people=people, owned=owned, offered=offered,
+        next_action=_next_action(member, found), at=at,
         seen={use.name: use for use in uses.people}, names={user.external_ref: user.name for user in people},
     )  # fmt: skip
 
@@ -247,5 +249,5 @@ def _reason(listing: Listing | None, toil: repetition.Toil | None) -> str:
     found = toil.found
     return str(_(
         "Your team repeated “%(steps)s” %(runs)s times in 60 days (%(users)s people). “%(name)s” does it for you and saves about %(time)s a month.",
-        steps=words.steps(found.steps), runs=found.runs, users=found.users, name=local(listing), time=words.span(toil.minutes_saved_a_month),
+        steps=words.steps(found.steps), runs=found.runs, users=found.users, name=local(listing), time=span(toil.minutes_saved_a_month),
     ))  # fmt: skip

@@ -25,7 +25,11 @@ class Event(Base):
     object: Mapped[str | None]
     duration_ms: Mapped[int]
     is_automated: Mapped[bool]
-    __table_args__ = (Index(None, "member_id", "at"), CheckConstraint("duration_ms >= 0", name="duration"))
+    __table_args__ = (
+        Index(None, "member_id", "at"),
+        Index("event_app_runs_idx", "member_id", "at", "object", postgresql_where=text("is_automated and feature = 'app' and action = 'run'")),
+        CheckConstraint("duration_ms >= 0", name="duration"),
+    )
 
 
 class UsageDaily(Base):

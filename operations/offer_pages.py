@@ -17,6 +17,7 @@ from core.actor import actor
 from core.clock import now
 from core.db import db, transaction
 from core.errors import AppError
+from core.formats import span
 from core.navigation import url_if
 from core.paging import Page, keyset
 from marketplace.order import previews, pricing
@@ -26,7 +27,7 @@ from marketplace.store.listing_models import Listing
 from membership import entitlements
 from membership.entitlements import Standing
 from membership.models import Member
-from operations import offers, words
+from operations import offers
 from operations.csm_pages import csm
 from operations.models import Offer
 
@@ -50,7 +51,7 @@ def for_store(member_id: uuid.UUID, at: datetime) -> list[store_pages.Recommende
         store_pages.Recommended(
             one.listing.name_zh, one.listing.name_en, one.reason,
             url_for("offers.list_offers", _anchor=f"o-{one.offer.id}") if one.offer else url_for("store.show_listing", slug=one.listing.slug),
-            _("saves about %(time)s a month", time=words.span(one.minutes_saved_a_month)) if one.minutes_saved_a_month else None,
+            _("saves about %(time)s a month", time=span(one.minutes_saved_a_month)) if one.minutes_saved_a_month else None,
         )
         for one in offers.recommended_for(member_id, at=at)
     ]  # fmt: skip

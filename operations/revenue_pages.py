@@ -106,7 +106,7 @@ def get_revenue(query: dict[str, Any]) -> dict[str, Any]:
 
 
 def _entity() -> LegalEntity:
-    """The vendor's legal entity: its currency and its months. (Several entities are a later issue; the first one counts.)"""
+    """The vendor's legal entity: its currency and its months. Of several the first one counts."""
     return db.session.scalars(select(LegalEntity).order_by(LegalEntity.id).limit(1)).one()
 
 

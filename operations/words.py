@@ -6,7 +6,7 @@ from flask_babel import LazyString, ngettext
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from core.formats import date, local, money, number, percent
+from core.formats import date, local, money, percent, span
 from membership import notices
 from membership.notice_models import Notice
 from operations.timeline import Entry
@@ -41,13 +41,6 @@ def step(feature: str, action: str) -> str:
 def steps(routine: Sequence[Sequence[str]]) -> str:
     """A routine in words, its steps joined by arrows."""
     return " → ".join(step(feature, action) for feature, action in routine)
-
-
-def span(minutes: int) -> str:
-    """A length of time for a sentence: minutes, from two hours on hours."""
-    if minutes < 120:
-        return str(ngettext("%(num)s minute", "%(num)s minutes", minutes))
-    return str(_("%(hours)s hours", hours=number(minutes / 60, 1)))
 
 
 CAUSES: dict[str, LazyString] = {

@@ -13,7 +13,7 @@ from core.actor import Actor, actor
 from core.clock import now
 from core.db import transaction
 from marketplace.copy import copies, payload
-from marketplace.license import choosing, downloads, installs, licenses
+from marketplace.license import app_runs, choosing, downloads, installs, licenses
 from marketplace.order import usage_charges
 from marketplace.release.version_models import ListingVersion
 from marketplace.run import runs
@@ -35,11 +35,11 @@ def list_apps() -> ResponseReturnValue:
     with transaction(acting):
         owned = licenses.list_owned(acting.member)
         per_seat = [one.license.id for one in owned if one.license.seats is not None]
-        standing = entitlements.standing_of(acting.member)
+        standing, saves = entitlements.standing_of(acting.member), app_runs.minutes_saved(owned, now())
         updates = {one.license.id: number for one in owned if (number := choosing.update_of(one, standing))}
         return render_template(
             "storefront/apps.html", owned=owned, packs=licenses.list_packs(acting.member), updates=updates, edited=copies.edited_licenses(acting.member),
-            taken=seats.taken(acting.member, per_seat), mine=seats.held_by(acting, per_seat),
+            taken=seats.taken(acting.member, per_seat), mine=seats.held_by(acting, per_seat), saves=saves, saved=sum(filter(None, saves.values())),
         )  # fmt: skip
 
 
@@ -71,6 +71,7 @@ def page(license_id: uuid.UUID, *, errors: object = None, form: Mapping[str, obj
             copy=copy, can_edit=owned.listing.kind in payload.KINDS,
             update=choosing.update_of(owned, standing), held_back=choosing.held_back(owned, standing),
             month=usage_charges.month_of(owned.license, at) if owned.license.monthly_cap_minor else None,
+            work=app_runs.of_member(acting.member, at).get(owned.listing.slug),
         )  # fmt: skip
     return rendered, status
 

@@ -112,7 +112,7 @@ def test_a_parked_one_shows_why_and_goes_on_when_finance_says_so(finance: FlaskC
 def test_a_price_is_scheduled_after_its_effect_was_seen_and_taken_back_while_nobody_knows(finance: FlaskClient) -> None:
     world.subscribe(world.member_with(paid=10 * PRICE), at=now() - timedelta(days=2))
     day = (now() + timedelta(days=90)).strftime("%Y-%m-%d")
-    form = {"edition": "crm/2", "period": "month", "base": "4,10.00", "seat": "20", "valid_from": day}
+    form = {"edition": "crm/2", "period": "month", "base": "0,410.00", "seat": "20", "valid_from": day}
     seen = finance.get("/finance/prices/new", query_string=form)
     assert seen.status_code == 200
     assert "+¥2,520.00" in seen.get_data(as_text=True)  # 12 × (510 − 300)
