@@ -35,7 +35,7 @@ FAULTS: dict[str, LazyString] = {
     "no_member": _l("Its member is missing."), "no_calendar": _l("Its legal entity is missing."), "nothing_to_renew": _l("It has nothing to renew."),
     "id_reused": _l("The ledger knows this charge with other content."),
 }  # fmt: skip
-STEPS: dict[str, LazyString] = {"retry": _l("tried again"), "suspend": _l("suspended"), "end": _l("ended")}
+STEPS: dict[str, LazyString] = {"retry": _l("will be tried again"), "suspend": _l("will be suspended"), "end": _l("will end")}
 
 
 class DueQuery(Schema):

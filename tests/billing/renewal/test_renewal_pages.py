@@ -84,7 +84,7 @@ def test_a_dry_run_then_the_run_with_figures_that_tie(finance: FlaskClient) -> N
     assert "¥300.00" in one
     past_due = page(finance, "/finance/renewals/past-due")
     assert "¥300.00" in past_due
-    assert "tried again" in past_due
+    assert "will be tried again" in past_due
 
 
 def test_a_parked_one_shows_why_and_goes_on_when_finance_says_so(finance: FlaskClient, owner) -> None:  # type: ignore[no-untyped-def]
