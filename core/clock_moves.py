@@ -115,7 +115,7 @@ def show() -> Standing:
 def target(to: datetime | None, days: int | None, at: datetime) -> datetime:
     """Where a request wants the clock to be: at an instant, or so many days on. Raises Invalid."""
     if (to is None) == (days is None):
-        raise Invalid(_("Say either an instant or a number of days."), field="to")
+        raise Invalid(_("Say either a time or a number of days."), field="to")
     if to is not None:
         return to
     assert days is not None

@@ -66,7 +66,7 @@ def _wish(form: Mapping[str, Any]) -> tuple[datetime | None, int | None]:
     written = typed.date(form["to"])
     if not written:
         if form["days"] is None or form["days"] < 1:
-            raise Invalid(_("Choose how far, or write an instant."), field="days")
+            raise Invalid(_("Choose how far, or write a day and time."), field="days")
         return None, form["days"]
     for pattern in ("%Y-%m-%d %H:%M", "%Y-%m-%d"):
         try:
@@ -74,7 +74,7 @@ def _wish(form: Mapping[str, Any]) -> tuple[datetime | None, int | None]:
             return at.replace(tzinfo=in_zone(clock.now()).tzinfo), None
         except ValueError:
             continue
-    raise Invalid(_("Write the instant as 2026-06-30 14:08."), field="to")
+    raise Invalid(_("Write the day and time like 2026-06-30 14:08."), field="to")
 
 
 def _render(form: Mapping[str, Any], errors: Mapping[str, Any] | None = None) -> str:

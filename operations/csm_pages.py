@@ -20,14 +20,14 @@ from core.db import db, transaction
 from core.errors import AppError, Invalid, NotFound
 from core.formats import local, number, span
 from core.ids import new_id
-from marketplace.license import app_runs, licenses
+from marketplace.license import licenses
 from marketplace.order import pricing
 from marketplace.store.listing_models import Listing
 from membership import member_facts, members
 from membership.catalogue_models import Edition
 from membership.models import User
 from membership.subscription_models import Subscription
-from operations import activity, directory, offers, repetition, timeline, words, worklist
+from operations import activity, directory, offers, repetition, time_saved, timeline, words, worklist
 
 csm = Blueprint("csm", __name__, url_prefix="/csm")
 SHOWN_AT_ONCE = 30
@@ -106,8 +106,7 @@ def show_member(member_id: uuid.UUID) -> ResponseReturnValue:
         found = worklist.causes(member, grace_days=settings.past_due_grace_days, at=at)
         routines = repetition.match(repetition.of_member(member_id, at=at), repetition.listings_for_toil())
         sent = offers.list_shown(member_id, at=at, limit=20)
-        apps = licenses.list_owned(member_id)
-        saves = app_runs.minutes_saved(apps, at)
+        apps = time_saved.apps_of(member_id, at)
         uses = activity.uses(member_id, member.activity.day if member.activity else at.date())
         happened = timeline.of_member(member_id)
         subscriptions = session.execute(
@@ -117,11 +116,11 @@ def show_member(member_id: uuid.UUID) -> ResponseReturnValue:
             .order_by(Subscription.ended_at.is_not(None), Subscription.term_end.desc())
         ).all()
         people = session.scalars(select(User).where(User.member_id == member_id).order_by(User.name)).all()
-    owned = {one.listing.id for one in apps}
+    owned = {one.listing.id for one, _minutes in apps}
     offered = {one.listing.id for one in sent if one.is_open}
     reasons = [words.cause(one, member) for one in found] + words.facts(member)
     return render_template(
-        "csm/member.html", member=member, causes=found, reasons=reasons[:3], routines=routines, offers=sent, apps=apps, saves=saves, uses=uses,
+        "csm/member.html", member=member, causes=found, reasons=reasons[:3], routines=routines, offers=sent, apps=apps, uses=uses,
         chart=_use_chart(uses), happened=happened, subscriptions=subscriptions, people=people, owned=owned, offered=offered,
         next_action=_next_action(member, found), at=at,
         seen={use.name: use for use in uses.people}, names={user.external_ref: user.name for user in people},

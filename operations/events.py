@@ -145,13 +145,13 @@ def _instant(value: Any, at: datetime) -> datetime:
     try:
         instant = datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        raise _Wrong("at", _("Give an instant like 2026-06-30T14:08:00+08:00.")) from None
+        raise _Wrong("at", _("Give a time like 2026-06-30T14:08:00+08:00.")) from None
     if instant.tzinfo is None:
         raise _Wrong("at", _("Give the offset from UTC, like 2026-06-30T14:08:00+08:00."))
     try:
         instant = instant.astimezone(UTC)
     except OverflowError:
-        raise _Wrong("at", _("Give an instant like 2026-06-30T14:08:00+08:00.")) from None
+        raise _Wrong("at", _("Give a time like 2026-06-30T14:08:00+08:00.")) from None
     if instant > at + AHEAD:
         raise _Wrong("at", _("This is more than an hour in the future."))
     if instant < OLDEST:

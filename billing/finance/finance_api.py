@@ -37,7 +37,7 @@ def show_prepaid_balances(query: dict[str, Any]) -> dict[str, Any]:
     present = now()
     at: datetime = query["at"] or present
     if at > present:
-        raise InTheFuture(_("This instant has not come yet."), field="at")
+        raise InTheFuture(_("This time has not come yet."), field="at")
     with transaction(actor()):
         entity = ledger_queries.entity_for(query["currency"])
         figures = prepaid.summary(entity.currency, at, at)

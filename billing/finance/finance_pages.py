@@ -42,7 +42,7 @@ def as_of(written: str, entity: Entity, present: datetime) -> datetime:
         return present
     at = ledger_queries.parse_instant(written, entity, end=True, field="at")
     if ledger_queries.parse_instant(written, entity, end=False, field="at") > present:
-        raise Invalid(_("This instant has not come yet."), field="at")
+        raise Invalid(_("This time has not come yet."), field="at")
     return min(at, present)
 
 

@@ -161,7 +161,7 @@ def _export(member_id: uuid.UUID, form: str) -> Response:
             (_("Difference"), found.difference_minor, "money"),
         ],
         columns=[
-            exports.Column(_("Instant")), exports.Column(_("Kind")), exports.Column(_("What for")), exports.Column(_("Document")),
+            exports.Column(_("Time")), exports.Column(_("Kind")), exports.Column(_("What for")), exports.Column(_("Document")),
             exports.Column(_("Amount"), "money"), exports.Column(_("Paid after"), "money"), exports.Column(_("Bonus after"), "money"),
             exports.Column(_("Balance after"), "money"),
         ],

@@ -72,7 +72,7 @@ class Entity:
         return self.local(instant).strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M") if instant else "--"
 
     def month_of(self, instant: datetime, back: int = 0) -> tuple[datetime, datetime]:
-        """First instant of the month (`back` months earlier) that `instant` falls in, and first instant of the one after."""
+        """Valid from of the month (`back` months earlier) that `instant` falls in, and first instant of the one after."""
         here = self.local(instant)
         months = here.year * 12 + here.month - 1 - back
         first, after = (datetime(m // 12, m % 12 + 1, 1, tzinfo=self.zone).astimezone(UTC) for m in (months, months + 1))
@@ -107,7 +107,7 @@ def parse_instant(written: str, entity: Entity, *, end: bool, field: str) -> dat
             raise ValueError
         first = datetime(year, month, day, hour, minute, second, tzinfo=entity.zone)
     except ValueError:
-        raise Invalid(_("Write the instant as 2026-06-30 14:08."), field=field) from None
+        raise Invalid(_("Write the day and time like 2026-06-30 14:08."), field=field) from None
     if not end:
         return first.astimezone(UTC)
     lasts = {"days": 1} if match[4] is None else {"minutes": 1} if match[6] is None else {"seconds": 1}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flask_babel import gettext as _
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import defer
 
 from core.actor import Actor, actor
@@ -86,7 +86,12 @@ def owned(member_id: uuid.UUID, license_id: uuid.UUID) -> Owned:
 
 def list_owned(member_id: uuid.UUID, *, with_bundles: bool = False) -> Sequence[Owned]:
     """Licences of what is bought once, latest first; of a bundle its parts by themselves, unless it is asked for too."""
-    rows = db.session.execute(
+    return [Owned(*row) for row in db.session.execute(select_owned(member_id, with_bundles=with_bundles))]
+
+
+def select_owned(member_id: uuid.UUID, *, with_bundles: bool = False) -> Select[License, Listing, Order]:
+    """The query of `list_owned`, for who adds a column."""
+    return (
         select(License, Listing, Order)
         .join(Listing, Listing.id == License.listing_id)
         .join(Order, (Order.member_id == License.member_id) & (Order.id == License.id))
@@ -94,7 +99,6 @@ def list_owned(member_id: uuid.UUID, *, with_bundles: bool = False) -> Sequence[
         .order_by(License.starts_at.desc(), Listing.slug)
         .options(defer(Listing.search), defer(Listing.description_zh), defer(Listing.description_en))
     )
-    return [Owned(*row) for row in rows]
 
 
 def list_packs(member_id: uuid.UUID) -> Sequence[Packs]:

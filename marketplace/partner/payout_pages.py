@@ -177,7 +177,7 @@ def _file(one: Payout, form: str) -> Response:
             (str(_("Bank reference")), one.bank_reference or "", "text"),
         ],
         columns=[
-            exports.Column(str(_("Instant"))), exports.Column(str(_("Entry"))), exports.Column(str(_("Listing"))), exports.Column(str(_("Order"))),
+            exports.Column(str(_("Time"))), exports.Column(str(_("Entry"))), exports.Column(str(_("Listing"))), exports.Column(str(_("Order"))),
             exports.Column(str(_("Order total")), "money"), exports.Column(str(_("Refunded")), "money"), exports.Column(str(_("Tax")), "money"),
             exports.Column(str(_("Our commission")), "money"), exports.Column(str(_("Net")), "money"),
         ],

@@ -311,7 +311,7 @@ def test_the_page_moves_it_and_every_page_says_so(app: Flask, nothing_due: None)
 
 @pytest.mark.parametrize(
     ("form", "words"),
-    [({"days": ""}, "Choose how far"), ({"days": "30", "to": "soon"}, "Write the instant"), ({"to": "2020-01-01"}, "forward only")],
+    [({"days": ""}, "Choose how far"), ({"days": "30", "to": "soon"}, "Write the day and time"), ({"to": "2020-01-01"}, "forward only")],
 )
 def test_the_page_refuses_in_words(app: Flask, form: dict[str, str], words: str) -> None:
     answer = client_as(app, "operator").post("/operator/clock?lang=en", data=form)

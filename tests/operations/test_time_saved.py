@@ -9,7 +9,6 @@ from sqlalchemy import update
 
 from core.clock import real_now
 from core.db import SYSTEM, transaction
-from marketplace.license import app_runs, licenses
 from marketplace.license.app_runs import Runs
 from marketplace.license.license_models import License
 from membership.models import Member
@@ -82,5 +81,4 @@ def test_runs_count_once_where_an_app_was_had_before(app: Flask, member: Member)
         session.execute(update(License).where(License.member_id == member.id).values(is_exclusive=True, state="ended"))
     ran(member, 2, at=AT + timedelta(hours=1))
     with transaction(SYSTEM):
-        owned = licenses.list_owned(member.id)
-        assert list(app_runs.minutes_saved(owned, AT + timedelta(hours=2)).values()) == [10, None]
+        assert [minutes for _app, minutes in time_saved.apps_of(member.id, AT + timedelta(hours=2))] == [10, None]

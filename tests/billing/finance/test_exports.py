@@ -86,7 +86,7 @@ def test_a_statement_ties_and_carries_no_formula(app: Flask, finance: FlaskClien
     head = head_of(rows)
     amount = lambda name: Decimal(str(head[name]))  # noqa: E731
     assert amount("Opening balance") + amount("Came in") + amount("Went out") == amount("Closing balance") == 800
-    start = next(place for place, row in enumerate(rows) if row and row[0] == "Instant")
+    start = next(place for place, row in enumerate(rows) if row and row[0] == "Time")
     movements, total = rows[start + 1 : -1], rows[-1]
     assert [Decimal(str(row[4])) for row in movements] == [1_100, -300]
     assert [row[0] for row in movements] == ["2026-05-10 12:00:00", "2026-05-31 23:59:30"]

@@ -91,7 +91,7 @@ def test_the_roll_forward_leads_from_opening_to_closing(finance: FlaskClient) ->
 def test_an_instant_that_is_none_is_said_beside_the_field(finance: FlaskClient, at: str) -> None:
     answer = finance.get("/finance/prepaid-balances", query_string={"lang": "en", "at": at})
     assert answer.status_code == 422
-    assert ("has not come yet" if at == "2030-01-01" else "Write the instant as 2026-06-30 14:08.") in answer.text
+    assert ("has not come yet" if at == "2030-01-01" else "Write the day and time like 2026-06-30 14:08.") in answer.text
     assert f'value="{at}"' in answer.text
 
 
@@ -103,7 +103,7 @@ def test_a_period_that_begins_after_its_end_is_refused(finance: FlaskClient) -> 
 
 def test_before_the_first_money_the_page_says_so_and_leads_to_it(finance: FlaskClient) -> None:
     page = finance.get("/finance/prepaid-balances?lang=en&at=2026-01-01").text
-    assert "No prepaid money at this instant" in page
+    assert "No prepaid money at this time" in page
     assert "The first movement was at 2026-05-10 12:00:00." in page
 
 

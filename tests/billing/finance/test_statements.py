@@ -95,7 +95,7 @@ def test_finance_reads_a_statement_and_an_empty_one_says_so(app: Flask, world: W
     assert client.get("/finance/members/00000000-0000-0000-0000-000000000009/statement").status_code == 404
 
 
-@pytest.mark.parametrize(("query", "words"), [("from=2026-05-32", "Write the instant"), ("from=2026-05-03&until=2026-05-02", "must begin before its end")])
+@pytest.mark.parametrize(("query", "words"), [("from=2026-05-32", "Write the day and time"), ("from=2026-05-03&until=2026-05-02", "must begin before its end")])
 def test_a_wrong_period_is_said_beside_the_field(app: Flask, world: World, query: str, words: str) -> None:
     answer = client_as(app, "finance").get(f"/finance/members/{world.a.id}/statement?lang=en&{query}")
     assert answer.status_code == 422

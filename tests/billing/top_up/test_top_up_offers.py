@@ -140,7 +140,7 @@ def test_finance_schedules_and_ends_an_offer_and_members_see_it(app: Flask, memb
         ({"from_2": "900", "bonus_2": "120"}, "Each step must ask for more"),
         ({"from_2": "2000", "bonus_2": "100"}, "Each step must ask for more"),
         ({"ends_at": "2020-01-01"}, "must end after it begins"),
-        ({"starts_at": "tomorrow"}, "Write the instant as"),
+        ({"starts_at": "tomorrow"}, "Write the day and time"),
         ({"name_zh": ""}, "Enter a name"),
         ({"bonus_days": "x"}, "Enter a number of days"),
         ({"priority": "101"}, "Enter a whole number"),
