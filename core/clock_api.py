@@ -6,7 +6,7 @@ from flask import current_app
 from marshmallow import Schema, fields, validate
 from redis import RedisError
 
-from core import clock, clock_jobs, clock_moves
+from core import clock_jobs, clock_moves
 from core.access import requires
 from core.actor import actor
 from core.clock_moves import Standing
@@ -55,7 +55,7 @@ def show_clock() -> Standing:
 def move_clock(wanted: dict[str, Any]) -> Standing:
     """Move the clock forward. A worker lives through the time in between; ask `GET /clock` how far it is. The same `to` again changes nothing."""
     with transaction(actor()):
-        standing = clock_moves.start(clock_moves.target(wanted["to"], wanted["days"], clock.now()), actor().name)
+        standing = clock_moves.start(clock_moves.target(wanted["to"], wanted["days"]), actor().name)
     leave_to_worker()
     return standing
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import click
 from flask.cli import with_appcontext
 
-from core import clock, clock_moves
+from core import clock_moves
 from core.clock_moves import Standing
 from core.db import SYSTEM, transaction
 from core.errors import AppError
@@ -47,7 +47,7 @@ def travel(to: datetime | None, days: int | None, also: tuple[Step, ...] = ()) -
     try:
         clock_moves.go_on()
         with transaction(SYSTEM):
-            standing = clock_moves.start(clock_moves.target(to, days, clock.now()), "command line")
+            standing = clock_moves.start(clock_moves.target(to, days), "command line")
         assert standing.moving_to
         with click.progressbar(length=100, label=f"to {standing.moving_to:%Y-%m-%d}", show_eta=True) as bar:
             went = clock_moves.go_on(lambda seen: _show(bar, seen), also)

@@ -112,14 +112,17 @@ def show() -> Standing:
     return Standing(real + timedelta(microseconds=row.ahead_us), real, True, row.moving_from, row.moving_to, row.moved_by)
 
 
-def target(to: datetime | None, days: int | None, at: datetime) -> datetime:
-    """Where a request wants the clock to be: at an instant, or so many days on. Raises Invalid."""
+def target(to: datetime | None, days: int | None) -> datetime:
+    """Where a request wants the clock to be: at an instant, or so many days on. Raises Invalid.
+
+    The clock is read within the caller's transaction: a process that has not yet heard of a move that just ended remembers an earlier one.
+    """
     if (to is None) == (days is None):
         raise Invalid(_("Say either a time or a number of days."), field="to")
     if to is not None:
         return to
     assert days is not None
-    return at + timedelta(days=min(days, 100_000))
+    return show().now + timedelta(days=min(days, 100_000))
 
 
 def start(to: datetime, by: str) -> Standing:

@@ -41,9 +41,9 @@ def move_clock() -> ResponseReturnValue:
     given = {name: value for name, value in request.form.items() if value.strip()}
     try:
         form = ClockForm(unknown="exclude").load(given)
-        to = clock_moves.target(*_wish(form), clock.now())
+        wish = _wish(form)
         with transaction(actor()):
-            clock_moves.start(to, actor().name)
+            clock_moves.start(clock_moves.target(*wish), actor().name)
     except ValidationError as error:
         return _render(request.form, error.messages_dict), 422
     except AppError as error:

@@ -52,7 +52,7 @@ def real(app: Flask) -> Iterator[Flask]:
 
 def send(days: int | None = None, to: datetime | None = None) -> clock_moves.Standing:
     with transaction(SYSTEM):
-        return clock_moves.start(clock_moves.target(to, days, clock.now()), "test")
+        return clock_moves.start(clock_moves.target(to, days), "test")
 
 
 def stands() -> clock_moves.Standing:
@@ -100,6 +100,16 @@ def test_every_process_knows_when_the_move_is_told_to_be_over(app: Flask, nothin
     send(days=30)
     clock_moves.go_on()
     assert abs(other.ahead() - timedelta(days=30)) < NEAR
+
+
+def test_days_count_from_where_the_clock_is_though_this_process_has_not_heard_of_it(app: Flask, nothing_due: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    send(days=10)
+    clock_moves.go_on()
+    there = stands().now
+    monkeypatch.setattr(clock, "now", clock.real_now)  # what the process remembers
+    to = send(days=8).moving_to
+    assert to is not None
+    assert timedelta() <= to - there - timedelta(days=8) < NEAR
 
 
 def test_it_never_goes_back_nor_too_far_nor_two_ways_at_once(app: Flask, nothing_due: None) -> None:
