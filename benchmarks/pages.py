@@ -21,7 +21,7 @@ from operations.demo import world
 
 MEMBERS, EVENTS, TIMES, GOAL_MS = 200, 500_000, 15, 60.0
 ROLES = ("owner", "finance", "csm", "operator", "reviewer", "publisher")  # in which order a page finds its reader
-NOT_SHOWN = (301, 302, 303, 404, 422)  # moved on, not there, or in want of parameters
+NOT_SHOWN = (301, 302, 303, 404, 409, 422)  # moved on, not there, not possible for what was picked, or in want of parameters
 NOT_PAGES = ("static", "health.", "api-docs.")
 
 # One well-filled thing for each kind of id in a path: what the busiest member has.
