@@ -10,6 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db import Base
 
+IS_APP_RUN = "is_automated and feature = 'app' and action = 'run'"  # as written here: a parameter would not find the index
+
 
 class Event(Base):
     """One thing a user or an automation did in the vendor's product; `id` is the sender's and makes a repeat harmless."""
@@ -27,7 +29,7 @@ class Event(Base):
     is_automated: Mapped[bool]
     __table_args__ = (
         Index(None, "member_id", "at"),
-        Index("event_app_runs_idx", "member_id", "at", "object", postgresql_where=text("is_automated and feature = 'app' and action = 'run'")),
+        Index("event_app_runs_idx", "member_id", "at", "object", postgresql_where=text(IS_APP_RUN)),
         CheckConstraint("duration_ms >= 0", name="duration"),
     )
 

@@ -72,7 +72,7 @@ class Entity:
         return self.local(instant).strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M") if instant else "--"
 
     def month_of(self, instant: datetime, back: int = 0) -> tuple[datetime, datetime]:
-        """Valid from of the month (`back` months earlier) that `instant` falls in, and first instant of the one after."""
+        """First instant of the month (`back` months earlier) that `instant` falls in, and first instant of the one after."""
         here = self.local(instant)
         months = here.year * 12 + here.month - 1 - back
         first, after = (datetime(m // 12, m % 12 + 1, 1, tzinfo=self.zone).astimezone(UTC) for m in (months, months + 1))

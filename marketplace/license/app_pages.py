@@ -35,7 +35,10 @@ def list_apps() -> ResponseReturnValue:
     with transaction(acting):
         owned = licenses.list_owned(acting.member)
         per_seat = [one.license.id for one in owned if one.license.seats is not None]
-        standing, saves = entitlements.standing_of(acting.member), app_runs.minutes_saved(owned, app_runs.of_member(acting.member, now()))
+        standing, saves = (
+            entitlements.standing_of(acting.member),
+            app_runs.minutes_saved(owned, {slug: one.month for slug, one in app_runs.of_member(acting.member, now()).items()}),
+        )
         updates = {one.license.id: number for one in owned if (number := choosing.update_of(one, standing))}
         return render_template(
             "storefront/apps.html", owned=owned, packs=licenses.list_packs(acting.member), updates=updates, edited=copies.edited_licenses(acting.member),

@@ -25,13 +25,13 @@ def of_member(member_id: uuid.UUID, at: datetime) -> Mapping[str, Runs]:
     return count(member_id, at) if count else {}
 
 
-def minutes_saved(owned: Sequence[Owned], runs: Mapping[str, Runs]) -> dict[uuid.UUID, int | None]:
-    """Minutes saved in 30 days by licence, at the publisher's figure of a run; None where there is none, or nothing ran.
+def minutes_saved(owned: Sequence[Owned], month: Mapping[str, int]) -> dict[uuid.UUID, int | None]:
+    """Minutes saved by licence, from the runs of 30 days by the listing's slug, at the publisher's figure of a run; None where there is none, or nothing ran.
 
     `owned` are one member's, the latest first: where it has had a listing several times, the runs are the latest licence's.
     """
-    left, saved = dict(runs), dict[uuid.UUID, int | None]()
+    left, saved = dict(month), dict[uuid.UUID, int | None]()
     for one in owned:
         did = left.pop(one.listing.slug, None)
-        saved[one.license.id] = did.month * one.listing.minutes_saved if did and one.listing.minutes_saved else None
+        saved[one.license.id] = did * one.listing.minutes_saved if did is not None and one.listing.minutes_saved else None
     return saved
