@@ -1,4 +1,4 @@
-"""Renewals: due subscriptions are charged in batches, each one call of the SQL function `renew_due` (migrations/sql/0480_renewals_from_both_ends.sql).
+"""Renewals: due subscriptions are charged in batches, each one call of the SQL function `renew_due` (migrations/sql/0500_charges_in_one_walk.sql).
 
 A batch is one transaction of the caller: killed anywhere, nothing of it has happened, and the next run does it again.
 """

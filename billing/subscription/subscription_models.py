@@ -46,7 +46,7 @@ class SubscriptionCharge(Base):
             name="amounts",
         ),
         CheckConstraint("service_units > 0", name="service_units"),
-        Index("subscription_charge_new_idx", "member_id", "id", postgresql_where=text("state = 'paid' and not is_deferred")),
+        Index("subscription_charge_new_idx", "paid_at", postgresql_where=text("state = 'paid' and not is_deferred")),
         Index("subscription_charge_unpaid_idx", "member_id", "due_at", postgresql_where=text("state = 'unpaid'")),
         Index("subscription_charge_paid_at_idx", "paid_at", postgresql_using="brin", postgresql_with={"pages_per_range": 32}),
     )

@@ -29,8 +29,16 @@ insert into top_up (member_id, id, request_hash, currency, amount_minor, bonus_m
   select id, id, '\\x01', 'CNY', 100000, 10000, 'card', 'settled', '2025-02-01', '2025-02-01' from member;
 insert into event (member_id, id, user_ref, at, received_at, feature, action, duration_ms, is_automated)
   select m.id, 'e' || g, 'u', '2025-02-01', '2025-02-01', 'lead', 'open', 10, false from member m, generate_series(1, 20) g;
+insert into product_line values ('crm', '客户', 'CRM');
+insert into edition values ('crm', 1, 'e1', '版', 'Edition', '{}', '{}');
+insert into subscription (member_id, id, product_line, rank, period, currency, seats, state, term, anchor_day, started_at, term_start, term_end,
+    term_price_minor, cancel_at_term_end, ended_at, deployment, licensing, failed_attempts)
+  select m.id, gen_random_uuid(), 'crm', 1, 'month', 'CNY', 1, s, 1, 1, '2025-01-01', '2025-01-01', '2025-02-01', 10000, true,
+    case s when 'ended' then timestamptz '2025-02-01' end, 'saas', 'rental', 0
+  from member m, unnest(case when m.number < 'M3' then array['ended', 'ended', 'active'] else array['ended'] end) s;
 """
-COUNTS = {"member": 50, "wallet": 50, "ledger_transaction": 100, "top_up": 50, "event": 1_000}
+RUNNING = 22  # of M1, M10 to M19, M2, M20 to M29
+COUNTS = {"subscription": 94, "member": 50, "wallet": 50, "ledger_transaction": 100, "top_up": 50, "event": 1_000}
 
 
 @contextmanager
@@ -74,6 +82,8 @@ def test_a_filled_database_keeps_every_row_and_every_cent(settings: Settings) ->
         migrations.upgrade(old)
         with engine.connect() as connection:
             assert sums(connection) == before
+            assert connection.scalar(text("select count(*) from running_subscription natural join subscription where state = 'active'")) == RUNNING
+            assert connection.scalar(text("select count(*) from running_subscription")) == RUNNING
         assert migrations.is_current(engine)
 
 

@@ -8,6 +8,7 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from billing.ledger.accounts import Account as A
 from billing.subscription import subscription_charges, subscription_ends
@@ -91,6 +92,21 @@ def test_a_start_is_replayed_refused_for_other_content_and_not_used_up_by_failin
         with pytest.raises(refusal), transaction(world.owner_of(member)):
             subscription_charges.start(member.id, other, at=AT)
     assert world.balance(member) == (700_00, 0)
+    assert_books_hold()
+
+
+def test_a_second_running_subscription_of_a_line_is_refused_by_the_database_too(member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.put_in(member, 2_000_00)
+    first = world.subscribe(member)
+    monkeypatch.setattr(subscriptions, "running_of", lambda *_: None)  # as if another process had begun it a moment ago
+    with pytest.raises(IntegrityError, match="running_subscription_pkey"), transaction(world.owner_of(member)):
+        subscription_charges.start(member.id, Start(id=new_id(), product_line="crm", rank=2, period="month", seats=5, price_minor=300_00), at=AT)
+    assert world.balance(member) == (1_700_00, 0)
+    with transaction(world.owner_of(member)):
+        subscription_ends.cancel(member.id, first.id, at=AT)
+    assert world.renew_all(first.term_end).ended == 1
+    again = world.subscribe(member, at=first.term_end)
+    assert (world.now_of(first).state, world.now_of(again).state, world.balance(member)) == ("ended", "active", (1_400_00, 0))
     assert_books_hold()
 
 

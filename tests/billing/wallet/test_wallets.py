@@ -1,17 +1,21 @@
 """Charging and crediting one wallet."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event, text
 
 from billing.ledger.accounts import Account
 from billing.wallet import balances, wallets
 from core.actor import Actor
 from core.db import SYSTEM, transaction
 from core.errors import NotFound
-from core.ids import new_id, request_hash
+from core.ids import derived, new_id, request_hash
+from tests.billing.books import accounts, assert_books_hold
 from tests.factories import make_member
 
 
@@ -40,6 +44,63 @@ def test_too_little_money_changes_nothing(app: Flask, at: datetime) -> None:
     assert failure.value.extra == {"missing_minor": 1}
     with transaction(SYSTEM):
         assert balances.balance(member.id, "CNY", at=at).paid_minor == 1_000
+
+
+_CURRENCIES = ("CNY", "EUR", "USD")
+_WALLET = st.tuples(st.integers(0, 2), st.sampled_from(_CURRENCIES), st.integers(0, 500), st.integers(0, 200), st.sampled_from([None, 1, 3]))
+_CHARGE = st.tuples(st.integers(0, 2), st.sampled_from(_CURRENCIES), st.integers(1, 300), st.integers(0, 300), st.sampled_from([0, 0, 2]))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(opened=st.lists(_WALLET, min_size=1, max_size=9, unique_by=lambda w: w[:2]), asked=st.lists(_CHARGE, min_size=1, max_size=12))
+def test_a_batch_over_wallets_of_several_currencies_is_its_charges_one_after_another(app: Flask, at: datetime, opened: list[Any], asked: list[Any]) -> None:
+    """Wallets that a batch does not ask for, of members and in currencies that it does, are walked past; money that expires meanwhile is gone."""
+    twins = [[make_member() for _ in range(3)] for _ in range(2)]
+    found: list[list[Any]] = []
+    for members, is_batch in zip(twins, (True, False), strict=True):
+        with transaction(SYSTEM) as session:
+            for who, currency, paid, bonus, days in opened:
+                session.execute(
+                    text("select open_book(id, 'member', entity_id, :currency, created_at) from member where id = :id"),
+                    {"id": members[who].id, "currency": currency},
+                )
+                if paid or bonus:
+                    expires = days and at + timedelta(days=days)
+                    wallets.credit(
+                        wallets.Credit(
+                            members[who].id,
+                            derived("t", members[who].id, currency),
+                            request_hash("t"),
+                            "opening_balance",
+                            currency,
+                            at,
+                            paid,
+                            bonus,
+                            bonus_expires_at=expires,
+                        )
+                    )
+        requests = [
+            wallets.ChargeRequest(
+                members[who].id,
+                new_id(),
+                request_hash("b"),
+                "purchase",
+                currency,
+                at + timedelta(days=days),
+                (wallets.Target(Account.STORE_REVENUE, total, bonus),),
+            )
+            for who, currency, total, bonus, days in sorted(asked, key=lambda one: one[-1])
+        ]
+        results = []
+        for part in [requests] if is_batch else [[request] for request in requests]:
+            with transaction(SYSTEM):
+                results += wallets.charge_many(part)
+        assert [r.id for r in results] == [r.id for r in requests]
+        found.append(
+            [[(r.status, r.missing_minor, r.paid_minor, r.bonus_minor, r.balance_after_minor) for r in results], [accounts(member.id) for member in members]]
+        )
+    assert found[0] == found[1]
+    assert_books_hold()
 
 
 def test_balance_and_grants_are_read_at_once(app: Flask, at: datetime) -> None:
