@@ -19,7 +19,7 @@ from core.errors import AppError
 from core.formats import in_zone
 from core.paging import Page, keyset
 from core.schedule import entries
-from membership import api_keys, catalogue, machinery, member_facts, members, users
+from membership import api_keys, audit_words, catalogue, machinery, member_facts, members, users
 from membership.models import ApiKey, Member
 from membership.schemas import ApiKeyForm
 from membership.subscription_models import Subscription
@@ -150,6 +150,8 @@ def list_audit() -> ResponseReturnValue:
         page=page,
         numbers=numbers,
         errors=errors or None,
+        words_of=audit_words.words_of,
+        subjects=[("", _("All")), *sorted(((f"{code}.", str(word)) for code, word in audit_words.SUBJECTS.items()), key=lambda one: one[1])],
         is_filtered=any(given.get(n) for n in ("action", "q", "role", "since", "until")),
     ), 422 if errors else 200
 
