@@ -142,7 +142,14 @@ def _config(settings: Settings) -> dict[str, object]:
     return {
         "SECRET_KEY": settings.secret_key,
         "SQLALCHEMY_DATABASE_URI": settings.database_url,
-        "SQLALCHEMY_ENGINE_OPTIONS": {"pool_size": settings.threads, "max_overflow": 2, "pool_pre_ping": False, "pool_recycle": 1800, "pool_use_lifo": True},
+        "SQLALCHEMY_ENGINE_OPTIONS": {
+            "pool_size": settings.threads,
+            "max_overflow": 2,
+            "pool_pre_ping": False,
+            "pool_recycle": 1800,
+            "pool_use_lifo": True,
+            "connect_args": {"connect_timeout": 5},  # a server that does not answer is told as one that is away
+        },
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SECURE": settings.base_url.startswith("https://"),

@@ -110,13 +110,14 @@ def forget_member_engine() -> None:
 def _member_engine() -> Engine:
     engine: Engine | None = current_app.extensions.get("member_engine")
     if engine is None:
+        options: dict[str, Any] = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]
+        # Everything is found by key here. Without the second setting, what was planned while a table was empty reads all of it from then on.
+        settings = {"options": "-c role=app_member -c enable_seqscan=off"}
         engine = create_engine(
             current_app.config["SQLALCHEMY_DATABASE_URI"],
             isolation_level="AUTOCOMMIT",
-            # Everything is found by key here. Without the second option, what was planned while a table was empty reads all of it from then on.
-            connect_args={"options": "-c role=app_member -c enable_seqscan=off"},
             pool_reset_on_return=None,  # autocommit leaves nothing to reset
-            **current_app.config["SQLALCHEMY_ENGINE_OPTIONS"],
+            **{**options, "connect_args": options.get("connect_args", {}) | settings},
         )
         current_app.extensions["member_engine"] = engine
     return engine

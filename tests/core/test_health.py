@@ -1,10 +1,14 @@
 import re
+import socket
+from dataclasses import replace
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 
+from app import create_app
 from core import health
+from core.settings import Settings
 
 
 def test_the_process_says_that_it_lives(client: FlaskClient) -> None:
@@ -39,6 +43,18 @@ def test_not_ready_without_the_queue(client: FlaskClient, monkeypatch: pytest.Mo
     assert answer.status_code == 503
     assert answer.json
     assert answer.json["checks"] == {"database": "ok", "queue": "ConnectionError", "migrations": "ok"}
+
+
+@pytest.mark.timeout(30)
+def test_a_database_that_never_answers_is_told_as_away(settings: Settings) -> None:
+    """It takes connections and says nothing, as a machine that is stuck; readiness asks it twice."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql+psycopg://nobody:none@127.0.0.1:{silent.getsockname()[1]}/none"
+        answer = create_app(replace(settings, database_url=url)).test_client().get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json
+    assert answer.json["checks"]["database"] != "ok"
+    assert answer.json["checks"]["queue"] == "ok"
 
 
 @pytest.mark.parametrize(("given", "kept"), [("order-12345678", True), ("a b", False), ("x" * 65, False), ("<script>alert", False)])
