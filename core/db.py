@@ -111,13 +111,13 @@ def _member_engine() -> Engine:
     engine: Engine | None = current_app.extensions.get("member_engine")
     if engine is None:
         options: dict[str, Any] = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]
-        # Everything is found by key here. Without the second setting, what was planned while a table was empty reads all of it from then on.
-        settings = {"options": "-c role=app_member -c enable_seqscan=off"}
+        # Everything is found by key here. Without the second option, what was planned while a table was empty reads all of it from then on.
+        connect_args = options.get("connect_args", {}) | {"options": "-c role=app_member -c enable_seqscan=off"}
         engine = create_engine(
             current_app.config["SQLALCHEMY_DATABASE_URI"],
             isolation_level="AUTOCOMMIT",
             pool_reset_on_return=None,  # autocommit leaves nothing to reset
-            **{**options, "connect_args": options.get("connect_args", {}) | settings},
+            **options | {"connect_args": connect_args},
         )
         current_app.extensions["member_engine"] = engine
     return engine

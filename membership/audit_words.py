@@ -48,7 +48,9 @@ DECISIONS: dict[str, LazyString] = {  # of money, by one person or two: <subject
 
 def words_of(action: str) -> str:
     """An action in the page's language; one that is not recorded any more stays as it was written down."""
+    if action in ACTIONS:
+        return str(ACTIONS[action])
     subject, _dot, step = action.partition(".")
-    if action not in ACTIONS and subject in SUBJECTS and step in DECISIONS:
+    if subject in SUBJECTS and step in DECISIONS:
         return str(_("%(subject)s: %(step)s", subject=SUBJECTS[subject], step=DECISIONS[step]))
-    return str(ACTIONS.get(action, action))
+    return action

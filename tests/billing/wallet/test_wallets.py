@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event, text
+from sqlalchemy import event
 
 from billing.ledger.accounts import Account
 from billing.wallet import balances, wallets
@@ -16,11 +16,11 @@ from core.db import SYSTEM, transaction
 from core.errors import NotFound
 from core.ids import derived, new_id, request_hash
 from tests.billing.books import accounts, assert_books_hold
-from tests.factories import make_member
+from tests.factories import ENTITY, make_member
 
 
-def _request(member_id, at: datetime, *targets: wallets.Target, id=None, content="x") -> wallets.ChargeRequest:  # type: ignore[no-untyped-def]
-    return wallets.ChargeRequest(member_id, id or new_id(), request_hash("test", content=content), "purchase", "CNY", at, targets)
+def _request(member_id, at: datetime, *targets: wallets.Target, id=None, content="x", currency="CNY") -> wallets.ChargeRequest:  # type: ignore[no-untyped-def]
+    return wallets.ChargeRequest(member_id, id or new_id(), request_hash("test", content=content), "purchase", currency, at, targets)
 
 
 def test_a_member_charges_its_own_wallet_once(app: Flask, at: datetime) -> None:
@@ -58,37 +58,15 @@ def test_a_batch_over_wallets_of_several_currencies_is_its_charges_one_after_ano
     twins = [[make_member() for _ in range(3)] for _ in range(2)]
     found: list[list[Any]] = []
     for members, is_batch in zip(twins, (True, False), strict=True):
-        with transaction(SYSTEM) as session:
+        with transaction(SYSTEM):
             for who, currency, paid, bonus, days in opened:
-                session.execute(
-                    text("select open_book(id, 'member', entity_id, :currency, created_at) from member where id = :id"),
-                    {"id": members[who].id, "currency": currency},
-                )
+                id, expires = members[who].id, days and at + timedelta(days=days)
+                wallets.open_book(id, "member", ENTITY, currency, at - timedelta(days=1))
                 if paid or bonus:
-                    expires = days and at + timedelta(days=days)
-                    wallets.credit(
-                        wallets.Credit(
-                            members[who].id,
-                            derived("t", members[who].id, currency),
-                            request_hash("t"),
-                            "opening_balance",
-                            currency,
-                            at,
-                            paid,
-                            bonus,
-                            bonus_expires_at=expires,
-                        )
-                    )
+                    first = derived("t", id, currency)
+                    wallets.credit(wallets.Credit(id, first, request_hash("t"), "opening_balance", currency, at, paid, bonus, bonus_expires_at=expires))
         requests = [
-            wallets.ChargeRequest(
-                members[who].id,
-                new_id(),
-                request_hash("b"),
-                "purchase",
-                currency,
-                at + timedelta(days=days),
-                (wallets.Target(Account.STORE_REVENUE, total, bonus),),
-            )
+            _request(members[who].id, at + timedelta(days=days), wallets.Target(Account.STORE_REVENUE, total, bonus), currency=currency)
             for who, currency, total, bonus, days in sorted(asked, key=lambda one: one[-1])
         ]
         results = []
