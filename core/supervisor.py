@@ -14,8 +14,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -30,6 +31,7 @@ from core.settings import Settings, SettingsError, port_of, var_dir_of
 ROOT = Path(__file__).parents[1]
 READY_TIMEOUT_S = 90
 STEADY_S = 30  # a child that lived this long starts its next life without delay
+LONGEST_WAIT_S = 8  # before another start: nobody is kept waiting much longer than a start takes, and dying again and again costs little
 
 
 class Stopped(BaseException):
@@ -220,12 +222,11 @@ class Product:
     def serve(self) -> int:
         """Bring everything up, say so, and watch it until a signal ends us."""
         logins = self._prepare()
-        web = self._watch("web", self._web)
+        web = [self._watch(name, partial(self._web, name)) for name in _numbered("web", self.settings.web_concurrency)]
         self._wait_ready(web)
-        for number in range(1, self.settings.workers + 1):
-            name = "worker" if self.settings.workers == 1 else f"worker-{number}"
-            self._watch(name, lambda name=name: self._flask(name, "work"))  # type: ignore[misc]
-        self._watch("schedule", lambda: self._flask("schedule", "schedule"))
+        for name in _numbered("worker", self.settings.workers):
+            self._watch(name, partial(self._flask, name, "work"))
+        self._watch("schedule", partial(self._flask, "schedule", "schedule"))
         if logins:
             say(logins)
         say(f"Ready on {self.url}")
@@ -257,15 +258,17 @@ class Product:
         logins.unlink()
         return text
 
-    def _web(self) -> Child:
+    def _web(self, name: str) -> Child:
+        """One of the web servers. They share the port (SO_REUSEPORT) and nothing else: Granian, when one of several workers of its own dies
+        twice within seconds, ends all of them."""
         settings = self.settings
         command = [
             sys.executable, "-m", "granian", "--interface", "rsgi", "--loop", "uvloop", "--http", "1", "--factory",
             "--host", settings.host, "--port", str(settings.port),
-            "--workers", str(settings.web_concurrency), "--runtime-mode", "st", "--backlog", "1024", "--backpressure", "128",
-            "--no-ws", "--respawn-failed-workers", "--respawn-interval", "1", "--workers-kill-timeout", "8", "app:create_server",
+            "--workers", "1", "--runtime-mode", "st", "--backlog", "1024", "--backpressure", "128",
+            "--no-ws", "--workers-kill-timeout", "8", "app:create_server",
         ]  # fmt: skip
-        return Child("web", command, log=self._log("web"), env=self.environment, cwd=ROOT, show_errors=True)
+        return Child(name, command, log=self._log(name), env=self.environment, cwd=ROOT, show_errors=True)
 
     def _flask(self, name: str, command: str) -> Child:
         words = [sys.executable, "-m", "flask", "--app", "app", command]
@@ -281,7 +284,7 @@ class Product:
         self.state.remember(self.services)
         return watched
 
-    def _wait_ready(self, web: Watched) -> None:
+    def _wait_ready(self, web: Sequence[Watched]) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
         answer = "no answer"
         while time.monotonic() < deadline:
@@ -290,19 +293,20 @@ class Product:
                 if response.status_code == 200:
                     return
                 answer = response.text.strip()
-            if not web.child.alive:
-                raise ServiceError(f"the web server stopped while starting; see {web.child.log}\n{web.child.last_words()}")
+            for child in (watched.child for watched in web):
+                if not child.alive:
+                    raise ServiceError(f"the web server stopped while starting; see {child.log}\n{child.last_words()}")
             time.sleep(0.1)
-        raise ServiceError(f"the web server was not ready within {READY_TIMEOUT_S} s: {answer}; see {web.child.log}")
+        raise ServiceError(f"the web server was not ready within {READY_TIMEOUT_S} s: {answer}; see {web[0].child.log}")
 
     def _look_after(self, watched: Watched) -> None:
-        """Start a dead child again: at once the first time, then after 1, 2, 4 … 60 seconds."""
+        """Start a dead child again: at once the first time, then after 1, 2, 4, 8, 8 … seconds."""
         now = time.monotonic()
         if watched.due_at is None:
             if watched.child.alive:
                 return
             watched.failures = 0 if now - watched.started_at > STEADY_S else watched.failures + 1
-            wait_s = min(60, 2 ** (watched.failures - 1)) if watched.failures else 0
+            wait_s = min(LONGEST_WAIT_S, 2 ** (watched.failures - 1)) if watched.failures else 0
             watched.due_at = now + wait_s
             print(f"{watched.name} stopped; starting it again in {wait_s} s (see {watched.child.log})", file=sys.stderr, flush=True)
             watched.child.stop(timeout_s=1)  # ends what it left of its own
@@ -311,6 +315,11 @@ class Product:
             watched.child, watched.started_at, watched.due_at = watched.start(), now, None
             self.state.others.append(watched.child)
             self.state.remember(self.services)
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    """Names for so many processes of a kind; the only one needs no number."""
+    return [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
 
 
 if __name__ == "__main__":

@@ -51,6 +51,15 @@ class Run:
     def family(self) -> list[psutil.Process]:
         return psutil.Process(self.popen.pid).children(recursive=True)
 
+    def processes(self, word: str) -> list[psutil.Process]:
+        """Those of the family whose command line has this word; what a worker has forked has it too."""
+        found = []
+        for process in self.family():
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                if word in process.cmdline():
+                    found.append(process)
+        return found
+
     def end(self) -> int:
         if self.popen.poll() is None:
             self.popen.terminate()
@@ -125,11 +134,8 @@ def test_it_begins_anew_what_was_cut_short_runs_once_keeps_its_data_and_leaves_n
         assert (var / "secrets.json").stat().st_mode & 0o777 == 0o600
         _put(var, port, "kept")
         family = first.family()
-        names: set[str] = set()
-        for process in family:
-            with contextlib.suppress(psutil.NoSuchProcess):  # a job that has just ended
-                names.update(process.cmdline())
-        assert {"work", "schedule"} <= names
+        assert first.processes("work")
+        assert first.processes("schedule")
     finally:
         assert first.end() == 0
     assert nothing_left(family)
@@ -156,7 +162,7 @@ def test_what_dies_is_started_again_and_a_dead_database_ends_it(var: Path) -> No
     try:
         run.wait_for("Ready on ")
         for word, said in (("work", "worker stopped"), ("granian", "web stopped")):
-            victim = next(process for process in run.family() if word in process.cmdline())
+            victim = run.processes(word)[0]
             victim.kill()
             run.wait_for(said)
         deadline = time.monotonic() + 60
@@ -171,6 +177,32 @@ def test_what_dies_is_started_again_and_a_dead_database_ends_it(var: Path) -> No
         assert run.popen.wait(60) == 1
         assert "postgres died" in run.text
         assert nothing_left(family)
+    finally:
+        run.end()
+
+
+@pytest.mark.long
+def test_a_web_server_that_dies_again_and_again_leaves_the_other_answering(var: Path) -> None:
+    port = free_port()
+    run = Run(var, PORT=str(port), WEB_CONCURRENCY="2")
+    try:
+        run.wait_for("Ready on ")
+        deadline = time.monotonic() + 60
+        while len(web := run.processes("granian")) < 4:  # two of each
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        steady = web[0]
+        for life in range(1, 4):
+            victim = next(process for process in run.processes("granian") if process not in (steady, *steady.children()))
+            victim.kill()
+            psutil.wait_procs([victim], timeout=10)
+            for _n in range(5):
+                assert httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200
+            while run.text.count("web-2 stopped") < life or len(run.processes("granian")) < 3:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        assert steady.is_running()
+        assert "web-1 stopped" not in run.text
     finally:
         run.end()
 

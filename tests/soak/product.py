@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import psycopg
 from sqlalchemy import create_engine
 
@@ -33,6 +32,7 @@ from tests.core.test_supervisor import Run
 from tests.operations.test_demo import Silent
 
 MEMBERS = 16
+WEB_SERVERS = 2  # of two processes each, its main one and the one that answers
 PATIENCE_S = 90
 PASSWORD = "soak-test-password"
 
@@ -60,15 +60,6 @@ class Product:
 
     def one(self, statement: str, *values: object) -> Any:
         return self.sql(statement, *values)[0][0]
-
-    def processes(self, word: str) -> list[psutil.Process]:
-        """Those of the supervisor's family whose command line has this word; what a worker has forked has it too."""
-        found = []
-        for process in self.run.family():
-            with contextlib.suppress(psutil.Error):
-                if word in process.cmdline():
-                    found.append(process)
-        return found
 
     def get(self, path: str, key: str = "operator") -> httpx.Response:
         return httpx.get(self.base + path, headers={"Authorization": f"Bearer {self.keys[key]}"}, timeout=10, trust_env=False)
@@ -236,7 +227,7 @@ def running() -> Iterator[Product]:
         postgres.prepare("backoffice", PASSWORD)
         environment = {
             "DATABASE_URL": postgres.url("backoffice", "backoffice_app", PASSWORD), "MIGRATION_DATABASE_URL": postgres.url("backoffice"),
-            "REDIS_URL": valkey.url, "BACKOFFICE_DEMO": "1", "WEB_CONCURRENCY": "2", "WORKERS": "1", "PORT": str(free_port()),
+            "REDIS_URL": valkey.url, "BACKOFFICE_DEMO": "1", "WEB_CONCURRENCY": f"{WEB_SERVERS}", "WORKERS": "1", "PORT": str(free_port()),
         }  # fmt: skip
         keys, price = _fill(environment)
         run = Run(var, **environment)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from core.ids import new_id
-from tests.soak.product import PATIENCE_S, Load, Product, moved, running
+from tests.soak.product import PATIENCE_S, WEB_SERVERS, Load, Product, moved, running
 
 # In the group of the pages, so that it does not run beside a whole round of them: how long things take is part of what it looks at.
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600), pytest.mark.xdist_group("world")]
@@ -108,7 +108,7 @@ def test_processes_may_be_killed_at_any_point(product: Product) -> None:
         for number in range(KILLS):
             time.sleep(chance.uniform(0.3, 2.5))
             word = ("work", "granian")[number % 2]
-            victims = product.processes(word)
+            victims = product.run.processes(word)
             if victims:
                 victim = chance.choice(victims)
                 try:
@@ -126,7 +126,8 @@ def test_processes_may_be_killed_at_any_point(product: Product) -> None:
 
 
 def test_a_database_that_goes_away_is_told_and_recovered_from(product: Product) -> None:
-    before, web = rows_of(product), {process.pid for process in product.processes("granian")}
+    product.wait_until(lambda: len(product.run.processes("granian")) == 2 * WEB_SERVERS, "every web server to be back from what came before")
+    before, web = rows_of(product), {process.pid for process in product.run.processes("granian")}
     with Load(product, threads=6, seed=3) as load:
         time.sleep(1)
         for away_s in (2.0, 4.0):
@@ -141,7 +142,7 @@ def test_a_database_that_goes_away_is_told_and_recovered_from(product: Product) 
             assert product.wait_until(product.is_ready, "the product to find its database again") < 10
             time.sleep(2)
     assert load.seen["503"] > 0
-    assert {process.pid for process in product.processes("granian")} == web, "the web server outlives its database"
+    assert {process.pid for process in product.run.processes("granian")} == web, "the web server outlives its database"
     assert_each_happened_once(product, load, before)
     send_clock(product, 1)
     assert product.wait_until(lambda: not moved(product)[1], "a worker to find its database again") < PATIENCE_S
