@@ -1,4 +1,4 @@
-"""Renewals: due subscriptions are charged in batches, each one call of the SQL function `renew_due` (migrations/sql/0500_charges_in_one_walk.sql).
+"""Renewals: due subscriptions are charged in batches, each one call of the SQL function `renew_due` (migrations/sql/0510_stretches_of_renewals.sql).
 
 A batch is one transaction of the caller: killed anywhere, nothing of it has happened, and the next run does it again.
 """
@@ -13,6 +13,7 @@ import structlog
 from flask import current_app
 from sqlalchemy import Result, Row, TextClause, text
 
+from billing.renewal.stretches import ALL, Stretch
 from billing.subscription.subscription_models import SubscriptionCharge
 from billing.wallet import wallets
 from core.db import db
@@ -67,7 +68,8 @@ class Outcome:
 
 
 _CALL = (
-    "renew_due(:at, :most, cast(:members as uuid[]), :only_paid, :run, cast(:retry_days as bigint[]), :suspend_days, :end_days, :consumption_order, :from_end)"
+    "renew_due(:at, :most, cast(:members as uuid[]), :only_paid, :run, cast(:retry_days as bigint[]), :suspend_days, :end_days, :consumption_order,"
+    " :after_at, :after_member, :until_at, :until_member)"
 )
 _EACH = text(f"select * from {_CALL}")  # noqa: S608 (made of constants)
 _COUNTED = text(f"select outcome, currency, count(*) as n, sum(amount_minor)::bigint as amount_minor from {_CALL} group by 1, 2")  # noqa: S608
@@ -114,16 +116,16 @@ def charge_id(subscription_id: uuid.UUID, term: int) -> uuid.UUID:
 
 
 def renew_due(
-    at: datetime, limit: int | None = None, *, run: Run | None = None, members: Sequence[uuid.UUID] | None = None, from_end: bool = False
+    at: datetime, limit: int | None = None, *, run: Run | None = None, members: Sequence[uuid.UUID] | None = None, stretch: Stretch | None = None
 ) -> RunResult:
     """Renew up to `limit` subscriptions that are due at `at`, within the caller's transaction; call it until `examined` is 0.
 
-    They are taken in the order of their instants; `from_end`: the last ones first, for a lane beside one that starts with the first.
+    They are taken in the order of their instants. `stretch`: all of that, and nothing else.
 
     Paid: the next term begins where the old one ended. Cancelled: it ends. Too little money: past due, told once, tried again by the dunning
     plan (dunning.py), then suspended, then it ends and the charge is void. What happened is added to the figures of the run.
     """
-    rows = _call(_COUNTED, at, limit, members, run, from_end=from_end).all()
+    rows = _call(_COUNTED, at, limit, members, run, stretch=stretch).all()
     judged = [row for row in rows if row.outcome != "waiting"]
     if run is not None and judged:
         db.session.execute(_BEGIN_RUN, {"run": run.id, "at": run.at, "started_at": run.started_at})
@@ -173,18 +175,19 @@ def _call(
     run: Run | None,
     *,
     only_paid: bool = False,
-    from_end: bool = False,
+    stretch: Stretch | None = None,
 ) -> Result[Any]:
     db.session.flush()
     settings: Settings = current_app.extensions["settings"]
     rows = db.session.execute(
         statement,
         {
-            "at": at, "most": limit or batch_size(), "members": None if members is None else list(map(str, members)), "only_paid": only_paid,
+            "at": at, "most": None if stretch else limit or batch_size(),
+            "members": None if members is None else list(map(str, members)), "only_paid": only_paid,
             "run": run and run.id, "retry_days": list(settings.dunning_retry_days),
             "suspend_days": min(settings.dunning_suspend_days, settings.past_due_grace_days),
-            "end_days": settings.past_due_grace_days, "consumption_order": wallets.consumption_order(), "from_end": from_end,
-        },
+            "end_days": settings.past_due_grace_days, "consumption_order": wallets.consumption_order(),
+        } | (stretch or ALL).ends,
     )  # fmt: skip
     for read in [known for known in db.session if isinstance(known, Subscription | SubscriptionCharge | Notice)]:
         db.session.expire(read)  # what the session read of these rows is history

@@ -227,7 +227,7 @@ def test_a_run_that_dies_midway_has_done_whole_batches_and_the_next_one_does_the
     def dies(*args: Any, **more: Any) -> renewals.RunResult:
         done = renew(*args, **more)
         calls.append(done)
-        if len(calls) == 2:
+        if len(calls) >= 2:
             raise RuntimeError("killed after everything was written, before the commit")
         return done
 
@@ -265,18 +265,8 @@ def test_two_runs_at_once_share_the_work(app: Flask, monkeypatch: pytest.MonkeyP
     charged_once(subscriptions)
 
 
-def test_from_the_end_the_last_ones_are_first(app: Flask) -> None:
-    world.sell()
-    days = [world.subscribe(world.member_with(paid=700_00), at=AT + timedelta(days=n)) for n in range(5)]
-    with transaction(SYSTEM):
-        assert renewals.renew_due(END + timedelta(days=4), 2, from_end=True) == renewals.RunResult(2, renewed=2)
-    assert [world.now_of(one).term for one in days] == [1, 1, 1, 2, 2]
-    assert world.renew_all(END + timedelta(days=4)).renewed == 3
-    charged_once(days)
-
-
-def test_lanes_from_both_ends_serve_each_wallet_in_order(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each wallet can pay for one of its two subscriptions: the one whose term ended first, though a lane begins with the others."""
+def test_lanes_serve_each_wallet_in_order(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each wallet can pay for one of its two subscriptions: the one whose term ended first, though a lane has the others in its stretch."""
     world.sell()
     world.sell("ops")
     members = [world.member_with(paid=900_00) for _n in range(8)]
