@@ -142,6 +142,9 @@ def list_audit() -> ResponseReturnValue:
             statement = statement.where(AuditEntry.at >= edge if name == "since" else AuditEntry.at < edge)
     if len(bounds) == 2 and bounds["since"] >= bounds["until"]:
         errors["since"] = _("The period must begin before its end.")
+    subjects = [("", _("All")), *sorted(((f"{code}.", str(word)) for code, word in audit_words.SUBJECTS.items()), key=lambda one: one[1])]
+    if action not in dict(subjects):  # a link may ask for one action
+        subjects.append((action, audit_words.words_of(action)))
     with transaction(actor()) as db_session:
         page: Page[AuditEntry] = keyset(db_session, statement, [AuditEntry.at, AuditEntry.id], given.get("after"), 50)
         numbers = _numbers_of(page.items)
@@ -151,7 +154,7 @@ def list_audit() -> ResponseReturnValue:
         numbers=numbers,
         errors=errors or None,
         words_of=audit_words.words_of,
-        subjects=[("", _("All")), *sorted(((f"{code}.", str(word)) for code, word in audit_words.SUBJECTS.items()), key=lambda one: one[1])],
+        subjects=subjects,
         is_filtered=any(given.get(n) for n in ("action", "q", "role", "since", "until")),
     ), 422 if errors else 200
 

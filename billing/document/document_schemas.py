@@ -7,6 +7,7 @@ from marshmallow import EXCLUDE, Schema, fields, pre_load, validate
 
 from billing.document.billing_details import COUNTRIES
 from billing.finance.finance_schemas import SENSIBLE
+from billing.wallet.wallet_schemas import Money
 from core.schemas import Form, PageQuery
 
 KINDS = ("invoice", "receipt", "credit_note")
@@ -82,7 +83,7 @@ class TaxRateForm(Form):
     rate_name_zh = Stripped(required=True, validate=validate.Length(min=1, max=40, error=_l("Enter a name for the tax.")))
     rate_name_en = Stripped(required=True, validate=validate.Length(min=1, max=40, error=_l("Enter a name for the tax.")))
     prices = fields.String(load_default=None, validate=validate.OneOf(("include", "exclude"), error=_l("Choose how prices are stated.")))
-    sample = fields.String(load_default="100.00", validate=validate.Regexp(r"^[0-9]{1,9}(\.[0-9]{1,2})?$", error=_l("Write an amount like 1200.00.")))
+    sample = Money(load_default=100_00)
     step = fields.String(load_default="")  # preview: show what it does, and set nothing
 
 

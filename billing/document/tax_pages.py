@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
@@ -50,7 +49,7 @@ def _sample(form: dict[str, Any], at: datetime) -> Sample:
     """The sample of a new rate, and of the way in which prices are stated with it, beside what holds just before."""
     before = taxes.in_force(taxes.schedule_of(form["entity_id"]), taxes.begins_at(form["entity_id"], form["first_day"], at) - timedelta(microseconds=1))
     excludes = before.prices_exclude_tax if form["prices"] is None else form["prices"] == "exclude"
-    stated = int(Decimal(form["sample"]) * 100)
+    stated = form["sample"]
     paid = gross_of(stated, form["rate"]) if excludes else stated
     return Sample(stated, tax_included(paid, form["rate"]), paid, gross_of(stated, before.rate_bp) if before.prices_exclude_tax else stated, excludes)
 

@@ -2,7 +2,6 @@
 
 import re
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from flask import current_app, flash, redirect, render_template, request, url_for
@@ -15,7 +14,7 @@ from billing.finance.finance_blueprint import finance
 from billing.ledger import ledger_queries
 from billing.subscription import price_changes
 from billing.subscription.price_changes import Change
-from billing.wallet.wallet_schemas import errors_of
+from billing.wallet.wallet_schemas import Money, errors_of
 from core import typed
 from core.access import requires
 from core.actor import actor
@@ -31,10 +30,7 @@ PERIOD_NAMES = {
 }  # fmt: skip
 
 
-def _amount(text: str) -> None:
-    amount = typed.amount(text)
-    if amount is None or amount >= 10**12 or amount.scaleb(2) != amount.scaleb(2).to_integral_value():
-        raise ValidationError(_("Enter an amount like 1,000.00."))
+SENSIBLE = validate.Range(max=10**14, error=_l("Enter an amount like 1,000.00."))  # minor units; times a seat's number it is still one
 
 
 def _day(text: str) -> None:
@@ -48,8 +44,8 @@ class PriceForm(Form):
     edition = fields.String(required=True, validate=validate.Regexp(r"^[^/]{1,40}/[0-9]{1,2}$", error=_l("Choose an edition.")))
     period = fields.String(required=True, validate=validate.OneOf(PERIODS))
     currency = fields.String(load_default="")
-    base = fields.String(required=True, validate=_amount)
-    seat = fields.String(required=True, validate=_amount)
+    base = Money(required=True, allow_zero=True, validate=SENSIBLE)
+    seat = Money(required=True, allow_zero=True, validate=SENSIBLE)
     valid_from = fields.String(required=True, validate=_day)
 
 
@@ -66,8 +62,7 @@ def _change(form: dict[str, Any]) -> Change:
     entity = ledger_queries.entity_for(form["currency"] or None)
     line, rank = form["edition"].rsplit("/", 1)
     day = ledger_queries.parse_instant(form["valid_from"], entity, end=False, field="valid_from")
-    base, seat = (int((typed.amount(form[name]) or Decimal(0)).scaleb(2)) for name in ("base", "seat"))
-    return Change(line, int(rank), entity.currency, form["period"], day, base, seat, taxes.prices_exclude_tax(entity.currency, day))
+    return Change(line, int(rank), entity.currency, form["period"], day, form["base"], form["seat"], taxes.prices_exclude_tax(entity.currency, day))
 
 
 @finance.get("/prices")
@@ -103,7 +98,7 @@ def new_price() -> ResponseReturnValue:
         return _form(request.args.to_dict(), errors=errors_of(error), status=422)
     except AppError as error:
         return _form(request.args.to_dict(), errors=error.fields or {"edition": error.detail}, status=error.status)
-    return _form(form, change=change, effect=effect)
+    return _form(request.args.to_dict(), change=change, effect=effect)
 
 
 @finance.post("/prices")

@@ -21,11 +21,18 @@ class Money(fields.Field[int]):
         "required": _l("Enter an amount like 1,000.00."),
     }
 
+    def __init__(self, *, allow_zero: bool = False, **kwargs: Any) -> None:
+        """`allow_zero`: nothing is an amount, too, as of a price."""
+        super().__init__(**kwargs)
+        self.allow_zero = allow_zero
+
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:  # noqa: ARG002 (marshmallow's signature)
         amount = typed.amount(str(value))
-        if not amount or amount.adjusted() + 2 > MOST_DIGITS or amount.scaleb(2) != amount.scaleb(2).to_integral_value():
+        if amount is None or (not amount and not self.allow_zero) or amount.adjusted() + 2 > MOST_DIGITS:
             raise self.make_error("invalid")
-        return int(amount.scaleb(2))
+        if (minor := amount.scaleb(2)) != minor.to_integral_value():
+            raise self.make_error("invalid")
+        return int(minor)
 
 
 class TopUpForm(Form):

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -19,7 +18,7 @@ from core.errors import AppError
 from core.formats import minor
 from marketplace.checks import jobs
 from marketplace.publisher import drafts
-from marketplace.publisher.draft_schemas import KINDS_TO_DRAFT, MOST_MINOR, ListingDraftForm, PublisherKeyForm
+from marketplace.publisher.draft_schemas import KINDS_TO_DRAFT, ListingDraftForm, PublisherKeyForm
 from marketplace.release import term_sheets
 from marketplace.store.listing_models import Listing
 from marketplace.store.listings import CATEGORIES, KINDS
@@ -156,11 +155,8 @@ def _form(form: Mapping[str, Any], errors: Mapping[str, str] | None, listing: Li
 
 def _load(schema: Schema) -> dict[str, Any]:
     wanted: dict[str, Any] = schema.load(request.form.to_dict())
-    price = wanted.pop("price").replace(",", "")
-    price_minor = int(Decimal(price).scaleb(2)) if price else 0
-    if price_minor > MOST_MINOR:
-        raise ValidationError({"price": [_("Enter a price from 0 to 10,000,000.")]})
-    return {**wanted, "price_minor": price_minor}
+    wanted["price_minor"] = wanted.pop("price")
+    return wanted
 
 
 def _as_form(listing: Listing) -> dict[str, Any]:

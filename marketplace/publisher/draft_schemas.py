@@ -5,6 +5,7 @@ from typing import Any
 from flask_babel import lazy_gettext as _l
 from marshmallow import Schema, ValidationError, fields, pre_load, validate, validates
 
+from billing.wallet.wallet_schemas import Money
 from core.schemas import Form, RecordSchema
 from marketplace.store.listings import CATEGORIES, KINDS
 
@@ -202,7 +203,7 @@ class NotesQuery(Schema):
 class ListingDraftForm(ListingDraftIn, Form):
     """The same from a page, where everything is text: prices in major units, steps a line each."""
 
-    price = fields.String(load_default="0", validate=validate.Regexp(r"^([0-9][0-9,]{0,9}(\.[0-9]{1,2})?)?\Z", error=_l("Write an amount like 1200.00.")))
+    price = Money(load_default=0, allow_zero=True, validate=validate.Range(max=MOST_MINOR, error=_l("Enter a price from 0 to 10,000,000.")))
 
     @pre_load
     def _from_text(self, data: Any, **_kwargs: Any) -> dict[str, Any]:
@@ -213,6 +214,7 @@ class ListingDraftForm(ListingDraftIn, Form):
         for name in ("period", "product_line"):
             if name in found:
                 found[name] = found[name] or None
+        found["price"] = found.get("price") or "0"
         found["is_repeatable"] = bool(found.get("is_repeatable"))
         if "automates" in found:
             found["automates"] = [line.replace(":", " ").replace(".", " ").split() for line in found["automates"].splitlines() if line.strip()]

@@ -99,6 +99,7 @@ def test_audit_filters(app: Flask) -> None:
     assert "新建 API 密钥" in client.get("/operator/audit?action=api_key&role=operator&since=2020-01-01&until=2099-01-01").text
     assert "新建 API 密钥" not in client.get("/operator/audit?until=2020-01-01").text
     assert "新建 API 密钥" not in client.get("/operator/audit?action=member.").text
+    assert '<option value="member.create" selected>Member created</option>' in client.get("/operator/audit?action=member.create&lang=en").text
     reversed_days = client.get("/operator/audit?since=2026-05-02&until=2026-05-01&lang=en")
     assert reversed_days.status_code == 422
     assert "The period must begin before its end." in reversed_days.text

@@ -134,7 +134,9 @@ def test_a_price_is_scheduled_after_its_effect_was_seen_and_taken_back_while_nob
     [
         {"base": "x"},
         {"base": "-1"},
+        {"base": "1,000,000,000,000.01"},
         {"seat": ""},
+        {"seat": "10.005"},
         {"valid_from": "2020-01-01"},
         {"valid_from": "2026-13-01"},
         {"edition": "crm/9"},

@@ -48,7 +48,7 @@ def test_from_the_form_to_the_shelf(app, me):
     assert 'name="slug"' in page(me.get("/publisher/new?lang=en"))
     paid = {
         "pricing": "recurring",
-        "price": "1,200.50",
+        "price": "１,２００.５０ 元",
         "period": "month",
         "trial_days": "14",
         "licensed_per": "seat",
@@ -100,7 +100,8 @@ def test_from_the_form_to_the_shelf(app, me):
         ({"kind": "service_offering"}, "Choose a kind."),
         ({"category": ""}, "Choose a category."),
         ({"name_en": "x"}, "4 to 80 characters."),
-        ({"price": "12,5x"}, "Write an amount like 1200.00."),
+        ({"price": "12,5x"}, "Enter an amount like 1,000.00."),
+        ({"price": "10,000,000.01"}, "Enter a price from 0 to 10,000,000."),
         ({"price": "12.50"}, "What is free has the price 0."),
         ({"pricing": "one_time"}, "Enter a price above zero, or choose free."),
         ({"trial_days": "many"}, "Not a valid integer."),
