@@ -50,7 +50,7 @@ class Stage:
         return app
 
     def serve(self) -> None:
-        """Start the web server as `make run` does."""
+        """Start two web servers as `make run` does, here of one Granian."""
         command = [
             sys.executable, "-m", "granian", "--interface", "rsgi", "--loop", "uvloop", "--http", "1", "--host", "127.0.0.1", "--port", str(self.port),
             "--workers", "2",

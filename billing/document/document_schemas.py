@@ -83,7 +83,7 @@ class TaxRateForm(Form):
     rate_name_zh = Stripped(required=True, validate=validate.Length(min=1, max=40, error=_l("Enter a name for the tax.")))
     rate_name_en = Stripped(required=True, validate=validate.Length(min=1, max=40, error=_l("Enter a name for the tax.")))
     prices = fields.String(load_default=None, validate=validate.OneOf(("include", "exclude"), error=_l("Choose how prices are stated.")))
-    sample = Money(load_default=100_00)
+    sample = Money(load_default=100_00, allow_zero=True, validate=validate.Range(max=10**11, max_inclusive=False, error=_l("Enter an amount like 1,000.00.")))
     step = fields.String(load_default="")  # preview: show what it does, and set nothing
 
 

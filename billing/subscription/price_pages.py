@@ -30,7 +30,7 @@ PERIOD_NAMES = {
 }  # fmt: skip
 
 
-SENSIBLE = validate.Range(max=10**14, error=_l("Enter an amount like 1,000.00."))  # minor units; times a seat's number it is still one
+BELOW_MOST = validate.Range(max=10**14, max_inclusive=False, error=_l("Enter an amount like 1,000.00."))  # minor units; times many seats still a bigint
 
 
 def _day(text: str) -> None:
@@ -44,8 +44,8 @@ class PriceForm(Form):
     edition = fields.String(required=True, validate=validate.Regexp(r"^[^/]{1,40}/[0-9]{1,2}$", error=_l("Choose an edition.")))
     period = fields.String(required=True, validate=validate.OneOf(PERIODS))
     currency = fields.String(load_default="")
-    base = Money(required=True, allow_zero=True, validate=SENSIBLE)
-    seat = Money(required=True, allow_zero=True, validate=SENSIBLE)
+    base = Money(required=True, allow_zero=True, validate=BELOW_MOST)
+    seat = Money(required=True, allow_zero=True, validate=BELOW_MOST)
     valid_from = fields.String(required=True, validate=_day)
 
 

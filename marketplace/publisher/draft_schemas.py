@@ -203,7 +203,7 @@ class NotesQuery(Schema):
 class ListingDraftForm(ListingDraftIn, Form):
     """The same from a page, where everything is text: prices in major units, steps a line each."""
 
-    price = Money(load_default=0, allow_zero=True, validate=validate.Range(max=MOST_MINOR, error=_l("Enter a price from 0 to 10,000,000.")))
+    price = Money(allow_zero=True, validate=validate.Range(max=MOST_MINOR, error=_l("Enter a price from 0 to 10,000,000.")))
 
     @pre_load
     def _from_text(self, data: Any, **_kwargs: Any) -> dict[str, Any]:
@@ -214,7 +214,7 @@ class ListingDraftForm(ListingDraftIn, Form):
         for name in ("period", "product_line"):
             if name in found:
                 found[name] = found[name] or None
-        found["price"] = found.get("price") or "0"
+        found["price"] = found.get("price") or "0"  # free
         found["is_repeatable"] = bool(found.get("is_repeatable"))
         if "automates" in found:
             found["automates"] = [line.replace(":", " ").replace(".", " ").split() for line in found["automates"].splitlines() if line.strip()]

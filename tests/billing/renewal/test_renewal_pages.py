@@ -134,6 +134,7 @@ def test_a_price_is_scheduled_after_its_effect_was_seen_and_taken_back_while_nob
     [
         {"base": "x"},
         {"base": "-1"},
+        {"base": "1,000,000,000,000"},
         {"base": "1,000,000,000,000.01"},
         {"seat": ""},
         {"seat": "10.005"},
