@@ -182,8 +182,8 @@ def html_attrs(attrs: Mapping[str, object]) -> Markup:
     return Markup("").join(parts)
 
 
-def error_items(errors: Mapping[str, object] | list[str] | None) -> list[tuple[str, str]]:
-    """(field, message) pairs of marshmallow's nested error dictionary; the field is empty for whole-form errors."""
+def error_items(errors: Mapping[str, object] | list[str] | str | None) -> list[tuple[str, str]]:
+    """(field, message) pairs of marshmallow's nested error dictionary; the field is empty for whole-form errors, and for those of one field alone."""
     found: list[tuple[str, str]] = []
 
     def walk(path: str, node: object) -> None:

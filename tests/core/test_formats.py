@@ -8,7 +8,8 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
-from flask import Flask
+from flask import Flask, get_template_attribute
+from flask_babel import lazy_gettext
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -126,6 +127,14 @@ def test_errors_of_nested_forms() -> None:
     errors = {"amount": ["Too small."], "lines": {0: {"price": ["Missing."]}}, "_schema": ["No."]}
     assert formats.error_items(errors) == [("amount", "Too small."), ("lines.0.price", "Missing."), ("", "No.")]
     assert formats.error_items(None) == []
+
+
+@pytest.mark.parametrize("error", ["Too small.", ["Too small."], lazy_gettext("Too small."), [lazy_gettext("Too small.")]], ids=str)
+def test_a_field_says_its_error_in_one_piece_however_it_was_told(app: Flask, error: object) -> None:
+    with app.test_request_context("/?lang=en"):
+        field = get_template_attribute("macros/forms.html", "field")
+        assert "</svg>Too small.</p>" in field("amount", "Amount", error=error)
+        assert "field-error" not in field("amount", "Amount", error=None)
 
 
 def test_missing_is_never_zero() -> None:
