@@ -13,7 +13,7 @@ from billing.top_up import auto_top_up_words, auto_top_ups
 from billing.top_up.auto_top_up_schemas import AutoTopUpForm, WarningForm
 from billing.top_up.auto_top_ups import Terms
 from billing.wallet import balance_warnings, balances
-from billing.wallet.wallet_pages import MAY_PAY, wallet
+from billing.wallet.wallet_pages import MAY_PAY, wallet, wallet_page
 from billing.wallet.wallet_schemas import errors_of
 from core.access import MEMBERS, requires
 from core.actor import actor
@@ -128,9 +128,8 @@ def set_balance_warning() -> ResponseReturnValue:
     try:
         given = {"threshold": request.form["threshold"]} if request.form.get("threshold", "").strip() else {}
         threshold = WarningForm().load(given)["threshold"]
-    except ValidationError:
-        flash(_("Enter an amount like 1,000.00."), "danger")
-        return redirect(url_for("wallet.show_wallet") + "#balance-warning", 303)
+    except ValidationError as error:
+        return wallet_page(errors_of(error), request.form["threshold"], 422)
     with transaction(acting):
         balance_warnings.set_threshold(acting.member, threshold, at=now())
     flash(_("You will be told.") if threshold else _("You will not be told any more."), "success")

@@ -1,6 +1,8 @@
 """The wallet: what there is, what it may be spent on and until when, what tops it up, and every entry."""
 
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -27,6 +29,11 @@ MAY_PAY = ("owner", "buyer")
 @requires(*MEMBERS)
 def show_wallet() -> ResponseReturnValue:
     """Balances apart, what ends when and is used in which order, what is held, money on its way, and the entries."""
+    return wallet_page()
+
+
+def wallet_page(errors: Mapping[str, Any] | None = None, threshold: str | None = None, status: int = 200) -> ResponseReturnValue:
+    """The same, with what is wrong in its form and the threshold as it was typed."""
     acting, at = actor(), now()
     with transaction(acting) as session:
         member = session.get_one(Member, acting.member)
@@ -49,7 +56,9 @@ def show_wallet() -> ResponseReturnValue:
             tiers=top_up_offers.in_force(member.currency, at=at, member_id=member.id),
             card=next(iter(payment_methods.list_cards(member.id)), None),
             may_pay=acting.role in MAY_PAY,
-        )
+            errors=errors,
+            threshold=threshold,
+        ), status
 
 
 @wallet.post("/wallet/holds/<uuid:hold_id>/release")

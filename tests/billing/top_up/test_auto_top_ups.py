@@ -422,6 +422,18 @@ def test_the_api_of_automatic_top_ups(app: Flask, member: Member) -> None:
     assert client.delete("/api/v1/wallet/auto-top-up", headers=key).get_json()["state"] == "off"
 
 
+def test_a_warning_that_cannot_be_read_is_told_beside_its_field(app: Flask, member: Member) -> None:
+    buyer = client_as(app, "buyer", member)
+    page = buyer.post("/wallet/balance-warning?lang=en", data={"threshold": "a lot"})
+    assert page.status_code == 422
+    assert "<title>Error:" in page.text
+    field = page.text[page.text.index('id="e-threshold"') :].partition("</div>")[0]
+    assert "Enter an amount like 1,000.00." in field
+    assert 'value="a lot"' in field, "what was typed is kept"
+    with transaction(SYSTEM):
+        assert balance_warnings.show(member.id) is None
+
+
 def test_a_low_balance_is_told_once_each_time_it_falls(app: Flask, member: Member) -> None:
     def sweep_warnings() -> int:
         at = AT + timedelta(minutes=len(told(member)))
