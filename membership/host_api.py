@@ -89,4 +89,5 @@ def enter(member_id: uuid.UUID, line: str, version: str | None) -> None:
     else:
         hosts.record(member_id, line, version, "entered", at=at)
     before = known[line].version if line in known and known[line].source else None
-    audit.record("host_version.enter", member.number, at=at, member_id=member_id, before={line: before}, after={line: version})
+    after = {"product_line": line, "version": version}
+    audit.record("host_version.enter", member.number, at=at, member_id=member_id, before={"product_line": line, "version": before}, after=after)

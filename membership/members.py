@@ -147,6 +147,11 @@ def numbers(member_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
     return {row[0]: row[1] for row in db.session.execute(select(Member.id, Member.number).where(Member.id.in_(member_ids)))}
 
 
+def currencies(member_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """The currencies in which some members pay."""
+    return {row[0]: row[1] for row in db.session.execute(select(Member.id, Member.currency).where(Member.id.in_(member_ids)))}
+
+
 def running_of(member_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[Subscription]]:
     """The running subscriptions of some members, in one query."""
     found: dict[uuid.UUID, list[Subscription]] = {member_id: [] for member_id in member_ids}

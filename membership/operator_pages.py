@@ -19,7 +19,7 @@ from core.errors import AppError
 from core.formats import in_zone
 from core.paging import Page, keyset
 from core.schedule import entries
-from membership import api_keys, audit_words, catalogue, machinery, member_facts, members, users
+from membership import api_keys, audit_fields, audit_words, catalogue, machinery, member_facts, members, users
 from membership.models import ApiKey, Member
 from membership.schemas import ApiKeyForm
 from membership.subscription_models import Subscription
@@ -148,12 +148,14 @@ def list_audit() -> ResponseReturnValue:
     with transaction(actor()) as db_session:
         page: Page[AuditEntry] = keyset(db_session, statement, [AuditEntry.at, AuditEntry.id], given.get("after"), 50)
         numbers = _numbers_of(page.items)
+        currencies = members.currencies(numbers)
     return render_template(
         "operator/audit.html",
         page=page,
         numbers=numbers,
         errors=errors or None,
         words_of=audit_words.words_of,
+        changes={entry.id: audit_fields.changes(entry, currencies.get(entry.member_id) if entry.member_id else None) for entry in page.items},
         subjects=subjects,
         is_filtered=any(given.get(n) for n in ("action", "q", "role", "since", "until")),
     ), 422 if errors else 200

@@ -36,6 +36,7 @@ from marketplace.service import services
 from marketplace.store import review_reports, reviews
 from marketplace.store.listing_models import Listing
 from membership import taxes
+from membership.audit_fields import FIELDS
 from membership.models import ApiKey, Member
 from operations import offers
 from operations.models import Offer
@@ -485,6 +486,7 @@ def test_it_leaves_an_entry_that_names_its_maker(app: Flask, endpoint: str) -> N
         entries = session.scalars(select(AuditEntry).where(AuditEntry.id.not_in(known))).all()
     assert [(one.action, one.actor_role, one.actor_name) for one in entries] == [(action.entry, action.role, name)]
     assert entries[0].actor_id is not None
+    assert {*(entries[0].before or {}), *(entries[0].after or {})} <= set(FIELDS), "the audit page has a name for every field"
 
 
 @pytest.mark.parametrize("endpoint", ["finance.confirm_top_up", "csm.create_offer", "review.reject"])

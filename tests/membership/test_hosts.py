@@ -116,8 +116,8 @@ def test_a_host_reports_by_api_and_staff_correct_it(app: Flask) -> None:
             text("select action, before, after from audit_entry where action in ('host_version.enter', 'product_line.release') order by at, id")
         )
         assert [(row.action, row.before, row.after) for row in told] == [
-            ("host_version.enter", {"crm": "1.4.2"}, {"crm": "1.5"}),
-            ("host_version.enter", {"crm": "1.5"}, {"crm": None}),
+            ("host_version.enter", {"product_line": "crm", "version": "1.4.2"}, {"product_line": "crm", "version": "1.5"}),
+            ("host_version.enter", {"product_line": "crm", "version": "1.5"}, {"product_line": "crm", "version": None}),
             ("product_line.release", {"release": "1.0"}, {"release": "2.0"}),
         ]
 
