@@ -6,10 +6,12 @@ from datetime import datetime
 
 import redis
 from rq import Queue, Worker
+from rq.job import Job
 from sqlalchemy import text
 
 from core.db import db
 
+LAST_FAILED = 50  # of a queue's failed jobs, how many are looked at for their names
 # Read by table name: the tables belong to other rooms, but what waits in them is the operator's business.
 _WAITING = text(
     "select 'outbox' as name, count(*) as number, min(at) as oldest, count(*) filter (where attempts > 0) as failing from outbox where delivered_at is null"
@@ -32,11 +34,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """One queue: jobs in line, and jobs that failed and are kept to be looked at."""
+    """One queue: jobs in line, and jobs that failed and are kept to be looked at; what the last of these were, by the dotted names of their functions."""
 
     name: str
     in_line: int
     failed: int
+    failing: tuple[str, ...]
 
 
 def backlog(at: datetime) -> list[Waiting]:
@@ -48,7 +51,12 @@ def queues(names: tuple[str, ...], connect: Callable[[], "redis.Redis"]) -> tupl
     """The queues and the number of workers, or None when the queue's server does not answer."""
     try:
         connection = connect()
-        found = [QueueState(name, (queue := Queue(name, connection=connection)).count, queue.failed_job_registry.count) for name in names]
-        return found, Worker.count(connection=connection)
+        return [_state(Queue(name, connection=connection)) for name in names], Worker.count(connection=connection)
     except (redis.RedisError, ValueError, OSError):
         return None
+
+
+def _state(queue: Queue) -> QueueState:
+    failed = queue.failed_job_registry
+    last = Job.fetch_many(failed.get_job_ids(0, LAST_FAILED - 1, desc=True), connection=queue.connection)
+    return QueueState(queue.name, queue.count, failed.count, tuple(dict.fromkeys(job.func_name for job in last if job)))

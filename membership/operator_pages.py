@@ -19,12 +19,13 @@ from core.errors import AppError
 from core.formats import in_zone
 from core.paging import Page, keyset
 from core.schedule import entries
-from membership import api_keys, audit_fields, audit_words, catalogue, machinery, member_facts, members, users
+from membership import api_keys, audit_fields, audit_words, catalogue, job_words, machinery, member_facts, members, users
 from membership.models import ApiKey, Member
 from membership.schemas import ApiKeyForm
 from membership.subscription_models import Subscription
 
 operator = Blueprint("operator", __name__, url_prefix="/operator")
+operator.add_app_template_filter(job_words.words_of, "job_words")
 
 
 @operator.app_context_processor
@@ -168,7 +169,9 @@ def status() -> ResponseReturnValue:
     with transaction(actor()):
         waiting = machinery.backlog(clock.now())
     queue = machinery.queues(jobs.QUEUES, jobs.connection)
-    return render_template("operator/status.html", waiting=waiting, queue=queue, schedule=entries(current_app), at=clock.now())
+    return render_template(
+        "operator/status.html", waiting=waiting, queue=queue, schedule=entries(current_app), at=clock.now(), queue_names=job_words.QUEUES
+    )  # fmt: skip
 
 
 def _render_keys(form: Any, errors: Any = None, fresh: str | None = None) -> str:
