@@ -59,4 +59,4 @@ def queues(names: tuple[str, ...], connect: Callable[[], "redis.Redis"]) -> tupl
 def _state(queue: Queue) -> QueueState:
     failed = queue.failed_job_registry
     last = Job.fetch_many(failed.get_job_ids(0, LAST_FAILED - 1, desc=True), connection=queue.connection)
-    return QueueState(queue.name, queue.count, failed.count, tuple(dict.fromkeys(job.func_name for job in last if job)))
+    return QueueState(queue.name, queue.count, failed.count, tuple(dict.fromkeys(job.func_name for job in last if job and job.func_name)))
