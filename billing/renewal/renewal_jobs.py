@@ -2,9 +2,11 @@
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from itertools import chain
+from operator import attrgetter
 
 from flask import Flask, current_app
 from sqlalchemy import text
@@ -12,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from billing.renewal import renewal_notices, renewals
 from billing.renewal.renewals import Run, RunResult
-from billing.renewal.stretches import ALL, Stretch, count_due, cut, due_members
+from billing.renewal.stretches import ALL, Stretch, cut, due_members
 from core.clock import now
 from core.db import SYSTEM, transaction
 from core.ids import new_id
@@ -31,8 +33,9 @@ def renew_due_subscriptions(at: datetime | None = None) -> RunResult:
     started_at = now()
     run = Run(new_id(), at or started_at, started_at)
     with transaction(SYSTEM):
-        due = count_due(run.at)
-    total = _on_lanes(run) if due > renewals.batch_size() else RunResult()
+        stretches = cut(run.at, renewals.batch_size())
+        first = next(stretches)
+        total, due = (RunResult(), first.size) if first.until is None else _on_lanes(run, chain([first], stretches))
     if total.settled < due:  # one batch, or what others held meanwhile
         total += _rest(run)
     if total.settled:
@@ -41,18 +44,20 @@ def renew_due_subscriptions(at: datetime | None = None) -> RunResult:
     return total
 
 
-def _on_lanes(run: Run) -> RunResult:
-    """All that is due, cut into stretches; each lane takes the next one. What others hold is left out."""
+def _on_lanes(run: Run, stretches: Iterable[Stretch]) -> tuple[RunResult, int]:
+    """Each lane takes the next stretch, as soon as it is cut; what others hold is left out. What became of them, and how many they held."""
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
 
     def renew(stretch: Stretch) -> RunResult:
         with app.app_context():
             return _batch(run, stretch)
 
+    batches, due = [], 0
     with ThreadPoolExecutor(renewals.lanes()) as lanes:
-        with transaction(SYSTEM):
-            results = lanes.map(renew, cut(run.at, renewals.batch_size()))
-        return sum(results, RunResult())
+        for stretch in filter(attrgetter("size"), stretches):  # the last one may be empty
+            batches.append(lanes.submit(renew, stretch))
+            due += stretch.size
+        return sum((batch.result() for batch in batches), RunResult()), due
 
 
 def _rest(run: Run) -> RunResult:

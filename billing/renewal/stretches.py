@@ -20,10 +20,14 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What is due after one place, up to another one and with it. None: from the first one, to the last."""
+    """What is due after one place, up to another one and with it. None: from the first one, to the last.
+
+    `size`: how many it held at least, when it was cut.
+    """
 
     after: Place | None = None
     until: Place | None = None
+    size: int = 0
 
     @property
     def ends(self) -> dict[str, datetime | uuid.UUID | None]:
@@ -45,23 +49,19 @@ _BOUNDARY = text(f"select s.next_attempt_at, s.member_id from {_DUE} order by s.
 _MEMBERS = text(f"select distinct d.member_id from (select s.* from {_DUE} order by s.next_attempt_at, s.member_id limit :most) d order by d.member_id")  # noqa: S608
 
 
-def count_due(at: datetime) -> int:
-    """How many subscriptions are due at `at`."""
-    return int(db.session.execute(_COUNT, {"at": at} | ALL.ends).scalar_one())
-
-
 def cut(at: datetime, size: int) -> Iterator[Stretch]:
     """All that is due at `at`, in the order of instants, in stretches of `size`: more only where the last of one shares its place, the last one fewer or none.
 
-    The caller's transaction goes on while they are asked for.
+    Each is looked for when it is asked for, so that the first can be renewed meanwhile. The caller's transaction goes on while they are asked for.
     """
     after: Place | None = None
     while True:
         found = db.session.execute(_BOUNDARY, {"at": at, "size": size} | Stretch(after).ends).one_or_none()
-        until = Place(*found) if found else None
-        yield Stretch(after, until)
-        if until is None:
+        if found is None:
+            yield Stretch(after, None, db.session.execute(_COUNT, {"at": at} | Stretch(after).ends).scalar_one())
             return
+        until = Place(*found)
+        yield Stretch(after, until, size)
         after = until
 
 
