@@ -27,7 +27,7 @@ from membership import member_facts, members
 from membership.catalogue_models import Edition
 from membership.models import User
 from membership.subscription_models import Subscription
-from operations import activity, directory, offers, repetition, time_saved, timeline, words, worklist
+from operations import activity, directory, member_parts, offers, repetition, time_saved, timeline, words, worklist
 
 csm = Blueprint("csm", __name__, url_prefix="/csm")
 SHOWN_AT_ONCE = 30
@@ -119,11 +119,16 @@ def show_member(member_id: uuid.UUID) -> ResponseReturnValue:
     owned = {one.listing.id for one, _minutes in apps}
     offered = {one.listing.id for one in sent if one.is_open}
     reasons = [words.cause(one, member) for one in found] + words.facts(member)
+    in_short = {
+        "opportunities": member_parts.routines(routines, owned | offered), "offers": member_parts.offers(sent), "use": member_parts.use(member),
+        "money": member_parts.contract(member, [(row[0], row[1]) for row in subscriptions]), "apps": member_parts.apps(apps),
+        "timeline": member_parts.timeline(happened), "people": member_parts.people(len(people)),
+    }  # fmt: skip
     return render_template(
         "csm/member.html", member=member, causes=found, reasons=reasons[:3], routines=routines, offers=sent, apps=apps, uses=uses,
         chart=_use_chart(uses), happened=happened, subscriptions=subscriptions, people=people, owned=owned, offered=offered,
         next_action=_next_action(member, found), at=at,
-        seen={use.name: use for use in uses.people}, names={user.external_ref: user.name for user in people},
+        seen={use.name: use for use in uses.people}, names={user.external_ref: user.name for user in people}, in_short=in_short,
     )  # fmt: skip
 
 

@@ -53,6 +53,23 @@ def test_states_of_the_gallery(last_tab: checks.LastTab, base: str, query: str) 
     assert checks.check_tab(last_tab.of(view, []), base + "/" + query, view, weigh=False) == []
 
 
+def test_parts_of_a_page_fold_on_phones_only(last_tab: checks.LastTab, base: str) -> None:
+    tab = last_tab.of(checks.View("en", "light", 360), [])
+    tab.open(base + "/?lang=en")
+    assert not tab.page.get_by_text("What there is to say.").is_visible()
+    assert not tab.page.locator(".jump").is_visible()
+    tab.page.locator("summary", has_text="active on 18 of 28 days").click()
+    assert tab.page.get_by_text("What there is to say.").is_visible()
+    tab.open(base + "/?lang=en&again=1#part-people")
+    assert tab.page.get_by_text("Who they are.").is_visible(), "a link into a part opens it"
+    assert not tab.page.get_by_text("What there is to say.").is_visible()
+    wide = opened(last_tab, base + "/?lang=en", "en")
+    assert wide.get_by_text("What there is to say.").is_visible()
+    assert wide.locator(".jump").is_visible()
+    assert wide.locator(".part > summary:visible").count() == 0
+    assert [wide.get_by_role("heading", name=name, exact=True).count() for name in ("Use", "People")] == [1, 1]
+
+
 def test_a_broken_page_fails(chromium: Browser) -> None:
     """The checks themselves work: a page with known faults is caught by each of them."""
     app = create_gallery()
