@@ -50,7 +50,7 @@ from core import (
     security_headers,
 )
 from core.clock_cli import clock_group
-from core.db import db
+from core.db import SERVER_OPTIONS, db
 from core.json_answers import Json
 from core.openapi import SPEC_OPTIONS, ProblemApi
 from core.server import Server
@@ -148,7 +148,7 @@ def _config(settings: Settings) -> dict[str, object]:
             "pool_pre_ping": False,
             "pool_recycle": 1800,
             "pool_use_lifo": True,
-            "connect_args": {"connect_timeout": 5},  # a server that does not answer is told as one that is away
+            "connect_args": {"connect_timeout": 5, "options": SERVER_OPTIONS},  # a server that does not answer is told as one that is away
         },
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_HTTPONLY": True,
