@@ -22,8 +22,9 @@ from core.formats import local, number, span
 from core.ids import new_id
 from marketplace.license import licenses
 from marketplace.order import pricing
+from marketplace.store import compatibility
 from marketplace.store.listing_models import Listing
-from membership import member_facts, members
+from membership import entitlements, member_facts, members
 from membership.catalogue_models import Edition
 from membership.models import User
 from membership.subscription_models import Subscription
@@ -211,6 +212,9 @@ def _offer_page(member_id: uuid.UUID, form: dict[str, Any], *, errors: Any = Non
         ).all()
         choice = [listing for listing in on_sale if listing.id not in taken or listing.is_repeatable or listing.slug == form["listing"]]
         chosen = next((listing for listing in choice if listing.slug == form["listing"]), None)
+        standing = entitlements.standing_of(member_id)
+        refused = {one.slug: verdict for one in choice if (verdict := compatibility.judge(one, standing)) is not None and not verdict.allowed}
+        obstacle = entitlements.sentence(refused[chosen.slug]) if chosen and chosen.slug in refused else ""
         prices = {listing.slug: pricing.shown_minor(listing, at, member_id) for listing in choice}
         balance = balances.balance(member_id, member.currency, at=at)
         toil = _best_toil(member_id, chosen, at) if chosen else None
@@ -221,7 +225,7 @@ def _offer_page(member_id: uuid.UUID, form: dict[str, Any], *, errors: Any = Non
         total_minor = pricing.shown_minor(chosen, at, member_id, seats or 1) if chosen else 0
     page = render_template(
         "csm/new_offer.html", member=member, choice=choice, chosen=chosen, prices=prices, form=form, toil=toil, balance=balance, errors=errors,
-        seats=seats, total_minor=total_minor,
+        seats=seats, total_minor=total_minor, refused=refused, obstacle=obstacle,
     )  # fmt: skip
     return page, status
 

@@ -24,6 +24,7 @@ from membership.models import Member
 from membership.notice_models import Notice
 from operations import offers
 from operations.models import Offer, Routine
+from tests.billing import subscription_world
 from tests.factories import AT, make_member, make_user
 from tests.operations.factories import make_listing, make_order
 from tests.sign_in import bearer, signed_in
@@ -333,6 +334,20 @@ def test_the_page_prices_the_seats_and_says_what_is_wrong_beside_the_field(app: 
         assert [(one.seats, one.price_minor) for one in session.scalars(select(Offer))] == [(3, 90_000)]
     assert "for 3 seats" in client.get("/csm/offers?lang=en&whose=all").text
     assert "for 3 seats" in client.get(f"/csm/members/{member.id}?lang=en").text
+
+
+def test_the_csm_is_told_before_sending_that_the_edition_is_missing(app: Flask, csm: Actor) -> None:
+    member = make_member(paid=100_000)
+    subscription_world.sell()
+    per_seat(licensed_per="member", product_line="crm", required_rank=3)
+    client = signed_in(app, make_user("csm"))
+    page = client.get(f"/csm/members/{member.id}/offers/new?lang=en&listing=robot")
+    assert re.search(r'<option value="robot"[^>]*>[^<]* · not with what they have</option>', page.text)
+    assert "cannot buy it as things stand, and is told what helps: Needs a subscription of" in page.text
+    with transaction(SYSTEM) as session:
+        session.get_one(Listing, session.scalars(select(Listing.id)).one()).required_rank = 0
+    page = client.get(f"/csm/members/{member.id}/offers/new?lang=en&listing=robot")
+    assert ("not with what they have" in page.text, "as things stand" in page.text) == (False, False)
 
 
 def test_the_api_offers_seats(app: Flask, csm: Actor) -> None:
