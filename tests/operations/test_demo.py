@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 
 from billing.ledger import verify
 from core import clock
+from core.db import db
 from operations.demo import world
 
 NOW = datetime(2026, 6, 15, 4, 30, tzinfo=UTC)
@@ -50,6 +51,7 @@ def test_the_same_seed_gives_the_same_world_and_its_books_hold(
     seen = []
     for _ in range(2):
         _emptying()
+        db.session.expunge_all()
         written = world.load(16, 2_000, Silent())
         with owner.connect() as connection:
             assert verify.first_difference(connection) is None

@@ -6,6 +6,8 @@ import struct
 import zipfile
 from collections.abc import Callable, Iterator
 
+import pytest
+
 from tests.marketplace.store_world import zip_of
 
 Files = dict[str, bytes]
@@ -78,7 +80,7 @@ def _encrypted(files: Files) -> bytes:
 
 def _twice(files: Files) -> bytes:
     buffer = io.BytesIO(zip_of(files))
-    with zipfile.ZipFile(buffer, "a") as archive:
+    with zipfile.ZipFile(buffer, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr("README.md", "again")
     return buffer.getvalue()
 
