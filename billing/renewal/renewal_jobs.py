@@ -2,11 +2,9 @@
 
 import time
 import uuid
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
-from itertools import chain
-from operator import attrgetter
 
 from flask import Flask, current_app
 from sqlalchemy import text
@@ -32,10 +30,7 @@ def renew_due_subscriptions(at: datetime | None = None) -> RunResult:
     """
     started_at = now()
     run = Run(new_id(), at or started_at, started_at)
-    with transaction(SYSTEM):
-        stretches = cut(run.at, renewals.batch_size())
-        first = next(stretches)
-        total, due = (RunResult(), first.size) if first.until is None else _on_lanes(run, chain([first], stretches))
+    total, due = _on_lanes(run)
     if total.settled < due:  # one batch, or what others held meanwhile
         total += _rest(run)
     if total.settled:
@@ -44,19 +39,25 @@ def renew_due_subscriptions(at: datetime | None = None) -> RunResult:
     return total
 
 
-def _on_lanes(run: Run, stretches: Iterable[Stretch]) -> tuple[RunResult, int]:
-    """Each lane takes the next stretch, as soon as it is cut; what others hold is left out. What became of them, and how many they held."""
+def _on_lanes(run: Run) -> tuple[RunResult, int]:
+    """Each lane takes the next stretch, as soon as it is cut; what others hold is left out, and what one batch can hold.
+
+    Returns what became of them, and how many are due.
+    """
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
 
     def renew(stretch: Stretch) -> RunResult:
         with app.app_context():
             return _batch(run, stretch)
 
-    batches, due = [], 0
+    batches: list[Future[RunResult]] = []
+    due = 0
     with ThreadPoolExecutor(renewals.lanes()) as lanes:
-        for stretch in filter(attrgetter("size"), stretches):  # the last one may be empty
-            batches.append(lanes.submit(renew, stretch))
-            due += stretch.size
+        with transaction(SYSTEM):
+            for stretch in cut(run.at, renewals.batch_size()):
+                due += stretch.size
+                if stretch.until or (batches and stretch.size):  # the last one may be empty, or the only one
+                    batches.append(lanes.submit(renew, stretch))
         return sum((batch.result() for batch in batches), RunResult()), due
 
 
