@@ -78,6 +78,12 @@ def percent(ratio: float | Decimal | None, decimals: int = 1) -> str:
     return MISSING if ratio is None else f"{number(Decimal(str(ratio)) * 100, decimals)}%"
 
 
+def signed_percent(ratio: float | Decimal | None, decimals: int = 1) -> str:
+    """Like `percent`, with `+` before gains."""
+    text = percent(ratio, decimals)
+    return f"+{text}" if ratio is not None and ratio > 0 else text
+
+
 def compact(value: float | None) -> str:
     """A short number for axes and secondary text only: 万 and 亿 in Chinese, k, M, B in English."""
     if value is None:
@@ -209,6 +215,7 @@ def init_app(app: Flask) -> None:
         minor=minor,
         number=number,
         percent=percent,
+        signed_percent=signed_percent,
         span=span,
         compact=compact,
         datetime=datetime,

@@ -213,7 +213,7 @@ def _offer_page(member_id: uuid.UUID, form: dict[str, Any], *, errors: Any = Non
         choice = [listing for listing in on_sale if listing.id not in taken or listing.is_repeatable or listing.slug == form["listing"]]
         chosen = next((listing for listing in choice if listing.slug == form["listing"]), None)
         standing = entitlements.standing_of(member_id)
-        refused = {one.slug: verdict for one in choice if (verdict := compatibility.judge(one, standing)) is not None and not verdict.allowed}
+        refused = {one.slug: verdict for one in choice if (verdict := compatibility.obstacle(one, standing))}
         obstacle = entitlements.sentence(refused[chosen.slug]) if chosen and chosen.slug in refused else ""
         prices = {listing.slug: pricing.shown_minor(listing, at, member_id) for listing in choice}
         balance = balances.balance(member_id, member.currency, at=at)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
-from core.formats import date, local, money, number, percent, span
+from core.formats import date, local, money, number, signed_percent, span
 from marketplace.license.licenses import Owned
 from membership.catalogue_models import Edition
 from membership.subscription_models import Subscription
@@ -39,7 +39,7 @@ def use(member: Snapshot) -> str:
     figures = member.figures
     if figures is None:
         return str(_("none yet"))
-    trend = None if figures.trend is None else f"{'+' if figures.trend > 0 else ''}{percent(figures.trend, 0)}"
+    trend = None if figures.trend is None else signed_percent(figures.trend, 0)
     return _joined(_("active on %(days)s of 28 days", days=number(figures.row.active_days_28)), trend)
 
 

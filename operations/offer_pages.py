@@ -147,8 +147,8 @@ def _card(shown: offers.Shown, publisher: Publisher, standing: Standing, grants:
     listing = shown.listing
     if listing.state != "published" or listing.current_version is None:
         return Card(shown, None, _("The store does not offer this any more."), None, None)
-    verdict = compatibility.judge(listing, standing)
-    if verdict is not None and not verdict.allowed:
+    verdict = compatibility.obstacle(listing, standing)
+    if verdict is not None:
         if verdict not in obstacles:
             obstacles[verdict] = entitlements.sentence(verdict)
         return Card(shown, None, obstacles[verdict], compatibility.help_url(verdict), None)

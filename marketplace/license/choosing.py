@@ -52,8 +52,7 @@ def _fitting(owned: licenses.Owned, standing: Standing) -> ListingVersion | None
 
 def held_back(owned: licenses.Owned, standing: Standing) -> Verdict | None:
     """Why a newer version that is out can't be put in; None where there is none, or where it can."""
-    verdict = compatibility.judge(owned.listing, standing) if owned.update else None
-    return verdict if verdict is not None and not verdict.allowed else None
+    return compatibility.obstacle(owned.listing, standing) if owned.update else None
 
 
 def update_of(owned: licenses.Owned, standing: Standing) -> str | None:

@@ -75,6 +75,12 @@ def judge(needs: Needs, standing: Standing | None) -> Verdict | None:
     return entitlements.verdict(standing, needs.product_line, needs.required_rank, list(needs.required_features), needs.host_version)
 
 
+def obstacle(needs: Needs, standing: Standing | None) -> Verdict | None:
+    """What keeps a member of this standing from having it; `None` where nothing does, and without a member."""
+    verdict = judge(needs, standing)
+    return None if verdict is None or verdict.allowed else verdict
+
+
 def check(member_id: uuid.UUID, needs: Needs) -> None:
     """Raises EditionTooLow, HostUnfit. Asks the database only where something is needed."""
     if needs.required_rank or needs.required_features or needs.host_version is not None:

@@ -55,6 +55,7 @@ def test_the_sign_is_printed() -> None:
     assert formats.signed_money(-100) == "\u2212¥1.00"
     assert formats.signed_money(0) == "¥0.00"
     assert formats.signed_money(None) == "--"
+    assert [formats.signed_percent(ratio, 0) for ratio in (0.12, -0.12, 0, None)] == ["+12%", "\u221212%", "0%", "--"]
 
 
 def test_minor_has_no_symbol() -> None:
